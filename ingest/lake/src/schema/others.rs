@@ -1,0 +1,152 @@
+//! The columns of `events`, `objects`, `quarantine` and `alert_log`.
+
+use super::{Column, TableName, TableSpec};
+
+/// Every CloudTrail record, kept with `scope = "all"`. Key: (`account_id`, `event_id`).
+pub(super) static EVENTS: TableSpec = TableSpec {
+    name: TableName::Events,
+    doc: "Every CloudTrail record (scope = all); unique by account_id, event_id.",
+    partition: Some("event_date"),
+    fresh_order: &["event_at"],
+    settled_order: &["event_source", "event_at"],
+    statistics: &[
+        "event_at",
+        "delivered_at",
+        "event_source",
+        "event_name",
+        "principal_id",
+        "account_id",
+        "region",
+        "batch_id",
+    ],
+    bloom: &["event_id", "principal_id"],
+    columns: &[
+        Column::text("event_id", "CloudTrail's eventID.").always(),
+        Column::moment("event_at", "When the call completed.").always(),
+        Column::moment("delivered_at", "When CloudTrail delivered the object, where its key tells."),
+        Column::moment("ingested_at", "When the row was committed to the lake.").always(),
+        Column::text("event_source", "The AWS service that was called.").always(),
+        Column::text("event_name", "The operation.").always(),
+        Column::text("event_category", "Management, Data, NetworkActivity and what else CloudTrail has."),
+        Column::flag("read_only", "Whether the operation only reads."),
+        Column::text("account_id", "The account that the record was delivered for.").always(),
+        Column::text("region", "The region of the call.").always(),
+        Column::text("principal_id", "Who acted, with sessions folded into their role.").always(),
+        Column::text("principal_kind", "role, user, root, service, account, federated, identity_center or unknown.")
+            .always(),
+        Column::text("source_ip", "The caller's own address, where it is known."),
+        Column::text("user_agent", "The caller's user agent as sent."),
+        Column::text("error_code", "AWS's error code."),
+        Column::text("object_key", "The object that the record stands in.").always(),
+        Column::integer("record_index", "position from 0", "Where in the object the record stands.").always(),
+        Column::text("raw", "The record as JSON, redacted.").always(),
+        Column::text("event_date", "The UTC day of event_at, YYYY-MM-DD; the tables' folders.").always(),
+        Column::text("batch_id", "The commit that wrote the row; sorts by time.").always(),
+    ],
+};
+
+/// One row per object seen. Key: `object_digest`.
+pub(super) static OBJECTS: TableSpec = TableSpec {
+    name: TableName::Objects,
+    doc: "What became of each object: committed, skipped or quarantined.",
+    partition: Some("object_date"),
+    fresh_order: &["object_key"],
+    settled_order: &["object_key"],
+    statistics: &["object_key", "outcome", "account_id", "region", "delivered_at", "ledger_version"],
+    bloom: &["object_digest"],
+    columns: &[
+        Column::text("object_key", "Where the object is: s3://bucket/key or a path.").always(),
+        Column::text("object_version", "Which bytes: an ETag, a version id or a digest.").always(),
+        Column::text("object_digest", "A short digest of key and version.").always(),
+        Column::text("outcome", "committed, skipped or quarantined.").always(),
+        Column::text("reason", "Why it was skipped or quarantined."),
+        Column::text("content_kind", "What the content was.").always(),
+        Column::text("account_id", "The account in the object's key."),
+        Column::text("region", "The region in the object's key."),
+        Column::moment("delivered_at", "When CloudTrail delivered the object, where its key tells."),
+        Column::moment("committed_at", "When the lake committed it.").always(),
+        Column::integer("size_bytes", "bytes", "Size as delivered.").always(),
+        Column::integer("json_bytes", "bytes", "Size after decompression.").always(),
+        Column::integer("record_count", "records", "Records seen: kept, ignored and quarantined.").always(),
+        Column::integer("kept_count", "records", "Records that became rows.").always(),
+        Column::integer("ignored_count", "records", "Records that do not touch secrets.").always(),
+        Column::integer("quarantined_count", "records", "Records that could not be understood.").always(),
+        Column::moment("first_event_at", "The earliest event in it."),
+        Column::moment("last_event_at", "The latest event in it."),
+        Column::integer("ledger_version", "table version", "The commit of access_events that holds its ledger line.")
+            .always(),
+        Column::text("object_date", "The day in the object's key, YYYY-MM-DD, or `unknown`; the table's folders.")
+            .always(),
+    ],
+};
+
+/// One row per record that could not be understood. Key: (`object_digest`, `record_index`).
+pub(super) static QUARANTINE: TableSpec = TableSpec {
+    name: TableName::Quarantine,
+    doc: "One row per record that could not be understood, and where its bytes are.",
+    partition: Some("object_date"),
+    fresh_order: &["object_key", "record_index"],
+    settled_order: &["object_key", "record_index"],
+    statistics: &["object_key", "account_id", "region", "delivered_at", "ledger_version"],
+    bloom: &["object_digest"],
+    columns: &[
+        Column::text("object_key", "Where the object is: s3://bucket/key or a path.").always(),
+        Column::text("object_version", "Which bytes: an ETag, a version id or a digest.").always(),
+        Column::text("object_digest", "A short digest of key and version.").always(),
+        Column::integer(
+            "record_index",
+            "position from 0",
+            "Where in the object the record stands; -1 for the whole object.",
+        )
+        .always(),
+        Column::text("reason", "What is wrong and where.").always(),
+        Column::integer("byte_offset", "bytes", "Where the record starts in the decompressed object.").always(),
+        Column::integer("byte_length", "bytes", "How long it is.").always(),
+        Column::text("content_kind", "What the content was.").always(),
+        Column::text("account_id", "The account in the object's key."),
+        Column::text("region", "The region in the object's key."),
+        Column::moment("delivered_at", "When CloudTrail delivered the object, where its key tells."),
+        Column::moment("committed_at", "When the lake committed it.").always(),
+        Column::integer("ledger_version", "table version", "The commit of access_events that holds its ledger line.")
+            .always(),
+        Column::text("object_date", "The day in the object's key, YYYY-MM-DD, or `unknown`; the table's folders.")
+            .always(),
+    ],
+};
+
+/// One row per change of an alert: its full state after the change. The alert now is its row of the highest sequence.
+pub(super) static ALERT_LOG: TableSpec = TableSpec {
+    name: TableName::AlertLog,
+    doc: "The state of each alert after each change; the newest sequence counts.",
+    partition: None,
+    fresh_order: &["sequence"],
+    settled_order: &["alert_id", "sequence"],
+    statistics: &["alert_id", "sequence", "rule_id", "updated_at"],
+    bloom: &["alert_id"],
+    columns: &[
+        Column::text("alert_id", "The same for the same finding, however often it is judged.").always(),
+        Column::text("rule_id", "The rule.").always(),
+        Column::text("rule_version", "The rule's version when it judged.").always(),
+        Column::text("severity", "info, low, medium, high or critical.").always(),
+        Column::text("class", "detection, rule_error or system.").always(),
+        Column::text("state", "open, acknowledged, closed or suppressed.").always(),
+        Column::text("verdict", "What a person decided it was."),
+        Column::text("title", "What it is, in a few words.").always(),
+        Column::text("reason", "What is odd, compared with what is usual.").always(),
+        Column::text("principal_id", "Who acted."),
+        Column::text_list("secret_ids", "The secrets concerned.").always(),
+        Column::text("account_id", "The account concerned."),
+        Column::text("region", "The region concerned."),
+        Column::moment("first_event_at", "The first event it rests on.").always(),
+        Column::moment("last_event_at", "The last event it rests on.").always(),
+        Column::integer("event_count", "events", "How many events it rests on.").always(),
+        Column::moment("raised_at", "When it was raised.").always(),
+        Column::moment("updated_at", "When it last changed.").always(),
+        Column::flag("historical", "Raised from backfill and never sent.").always(),
+        Column::text_list("fold_key", "What its findings are folded by.").always(),
+        Column::text("evidence", "The events it rests on, oldest first, capped, as JSON.").always(),
+        Column::text("changed_by", "Who made the last change, where it was a person."),
+        Column::text("note", "What that person said about it."),
+        Column::integer("sequence", "position in the log", "Grows with each change.").always(),
+    ],
+};

@@ -1,0 +1,10 @@
+-- Every alert as it stands now: the newest state in the alert log.
+-- Column meanings: the lake's table of columns.
+SELECT
+    alert_id, rule_id, rule_version, severity, class, state, verdict, title, reason, principal_id, secret_ids, account_id,
+    region, first_event_at, last_event_at, event_count, raised_at, updated_at, historical, fold_key, evidence
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY alert_id ORDER BY sequence DESC) AS age
+    FROM alert_log
+)
+WHERE age = 1

@@ -1,0 +1,36 @@
+//! Objects in, access events out: find, decode, normalise, commit.
+//!
+//! ```text
+//! source ── object ──▶ decode ── records ──▶ normalize ── rows ──▶ pipeline ── batch ──▶ lake (rows + ledger, one commit)
+//! (files,   bytes +    gunzip,               secrets,              known objects left     │
+//!  stdin)   its key    items                 principals            out, order kept        └──▶ progress, summary
+//! ```
+//!
+//! [`decode`] and [`normalize`] are pure: bytes to rows, no I/O, no async, and built without the engine. With the feature
+//! `pipeline`, [`ingest()`] reads files into a lake.
+//!
+//! Invariants: every object ends committed, skipped(reason) or quarantined(reason), and the three add up; an object's
+//! rows and its ledger line are one commit; a bad record never loses its file; memory is bounded by [`IngestSettings`].
+
+pub mod decode;
+pub mod normalize;
+
+#[cfg(feature = "pipeline")]
+mod error;
+#[cfg(feature = "pipeline")]
+mod pipeline;
+#[cfg(feature = "pipeline")]
+mod progress;
+#[cfg(feature = "pipeline")]
+mod settings;
+#[cfg(feature = "pipeline")]
+mod source;
+
+#[cfg(feature = "pipeline")]
+pub use self::{
+    error::{IngestError, IngestErrorKind},
+    pipeline::{Store, ingest},
+    progress::{Counts, Progress, Silent, Summary, Trouble},
+    settings::{IngestRequest, IngestSettings, Window},
+    source::Source,
+};

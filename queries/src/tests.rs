@@ -1,0 +1,6 @@
+//! The crate's promises on a small lake in memory.
+
+mod errors;
+mod fixture;
+mod library;
+mod limits;

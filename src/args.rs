@@ -1,0 +1,242 @@
+//! Exactly what was typed: no environment beyond clap's, no files, no decisions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Who used which secret, from where, should they still be able to, and did we see everything?
+#[derive(Debug, Parser)]
+#[command(name = "keytrail", version, max_term_width = 110, after_help = "Exit codes and the configuration: docs/CLI.md")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// Folder of the lake
+    #[arg(long, global = true, env = "KEYTRAIL_LAKE", value_name = "DIR")]
+    pub(crate) lake: Option<String>,
+    /// Configuration file (TOML)
+    #[arg(long, global = true, env = "KEYTRAIL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How data is printed on standard output
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<FormatArg>,
+    /// Print nothing on standard error but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+    Parquet,
+    Arrow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScopeArg {
+    /// Keep what touches secrets
+    Secrets,
+    /// Also keep every record, in the table `events`
+    All,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Simulate an organisation, ingest it, judge it and show what was found
+    Demo(DemoArgs),
+    /// Read CloudTrail files, folders or standard input into the lake, then judge what is new
+    Ingest(IngestArgs),
+    /// Judge what has not been judged yet
+    Detect,
+    /// Run a named query or SQL over the lake
+    Query(QueryArgs),
+    /// List and show alerts, and say what became of them
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
+    /// List, show, check and test rules
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Reports about the lake
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// What could not be read, and why
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+    /// Look after the lake: compaction, retention
+    #[command(subcommand)]
+    Lake(LakeCommand),
+    /// Write the CloudTrail of an organisation that does not exist, with labels of what must be found
+    Simulate(SimulateArgs),
+    /// Judge a simulated folder and compare the alerts with its labels
+    Eval(EvalArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Where to keep the simulated bucket and the lake
+    #[arg(long, default_value = "keytrail-demo", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The same seed gives the same organisation
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Days of history; `unused_secret` needs more than 90
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(3..=400))]
+    pub(crate) days: u32,
+    /// Leave without serving pages (there are none to serve yet: accepted so that scripts stay valid)
+    #[arg(long, hide = true)]
+    pub(crate) no_serve: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IngestArgs {
+    /// Files or folders, or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<String>,
+    /// What to keep
+    #[arg(long, value_enum)]
+    pub(crate) scope: Option<ScopeArg>,
+    /// Only objects delivered at or after this time, where the path tells (UTC; `2026-08-01` or RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only objects delivered before this time, where the path tells
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Do not judge what was read; `keytrail detect` does it later
+    #[arg(long)]
+    pub(crate) no_rules: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct QueryArgs {
+    /// A named query; without one, and without -e or -f, the queries are listed
+    #[arg(value_name = "NAME", conflicts_with_all = ["sql", "file"])]
+    pub(crate) name: Option<String>,
+    /// SQL to run
+    #[arg(short = 'e', long = "execute", value_name = "SQL", conflicts_with = "file")]
+    pub(crate) sql: Option<String>,
+    /// A file of SQL to run, `-` for standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) file: Option<String>,
+    /// A parameter of the query, `name=value`; in SQL it is `$name`
+    #[arg(long = "param", short = 'p', value_name = "K=V")]
+    pub(crate) params: Vec<String>,
+    /// At most this many rows
+    #[arg(long, value_name = "N")]
+    pub(crate) max_rows: Option<usize>,
+    /// At most this long, for example `30s`
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) timeout: Option<String>,
+    /// Show the SQL and parameters of a named query instead of running it
+    #[arg(long, requires = "name")]
+    pub(crate) show: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertsCommand {
+    /// Alerts, the worst and newest first
+    List {
+        #[arg(long)]
+        state: Option<String>,
+        #[arg(long)]
+        rule: Option<String>,
+        /// Also those that are closed, suppressed or historical
+        #[arg(long)]
+        all: bool,
+    },
+    /// One alert with its evidence and what to do
+    Show { id: String },
+    /// Say that somebody looks after it
+    Ack {
+        id: String,
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Close it with a verdict: true_positive, expected, false_positive, duplicate
+    Close {
+        id: String,
+        #[arg(long)]
+        verdict: String,
+        #[arg(long)]
+        note: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Every rule, when it runs and how severe it is
+    List,
+    /// One rule: what it means, its parameters, its SQL and its guide
+    Show { id: String },
+    /// Look for mistakes in rule packs without running them
+    Check { dir: Option<PathBuf> },
+    /// Run the samples of every rule: `fires/` must, `quiet/` must not
+    Test {
+        dir: Option<PathBuf>,
+        /// Only the rules whose id holds this text
+        #[arg(long)]
+        only: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Secrets that nobody uses, with what cannot be told and why
+    Unused {
+        /// How long a secret must have been silent
+        #[arg(long)]
+        days: Option<u32>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// Objects and records that could not be read
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LakeCommand {
+    /// Tables, files, rows and versions
+    Info,
+    /// Merge small files; rows stay as they are
+    Compact,
+    /// Drop the days that are older than this
+    Retain {
+        #[arg(long)]
+        days: u32,
+    },
+    /// Delete files that no table version of the last 7 days needs
+    Vacuum,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SimulateArgs {
+    /// Folder to write; empty, or made by the same options
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(3..=400))]
+    pub(crate) days: u32,
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Multiplies the unrelated traffic
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) scale: f64,
+    /// Minutes of traffic in one object; CloudTrail itself writes about every 5
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..=720))]
+    pub(crate) file_minutes: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EvalArgs {
+    /// A folder that `keytrail simulate` wrote
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}

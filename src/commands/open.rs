@@ -1,0 +1,146 @@
+//! What commands share: opening the lake, the session's settings, the data line.
+
+use anyhow::{Context, Result};
+use keytrail_lake::{
+    Lake, LakeSettings,
+    session::{Limits, PolicyNetwork, ReaderClass, SessionSettings},
+};
+use keytrail_queries::{Library, QuerySource, RunOptions, format::{self, Format, FormatOptions}};
+use keytrail_model::{display, time};
+use serde_json::Value;
+
+use crate::{
+    exit_code::{ExitCode, Failure},
+    settings::{ByteSize, Settings, parse_duration},
+};
+
+/// Opens the lake, making it where there is none.
+pub(crate) async fn or_create(settings: &Settings) -> Result<Lake> {
+    Ok(Lake::open(&settings.lake, LakeSettings::default()).await?)
+}
+
+/// Opens a lake that must be there: asking an empty folder would answer as if nothing had ever happened.
+pub(crate) async fn existing(settings: &Settings) -> Result<Lake> {
+    if !settings.lake.join("access_events").is_dir() {
+        return Err(Failure::new(ExitCode::NotFound, format!("there is no lake at {}", settings.lake.display()))
+            .hint("`keytrail ingest PATH` makes one; --lake or KEYTRAIL_LAKE says where it is")
+            .into());
+    }
+    or_create(settings).await
+}
+
+/// The limits of the configuration over the defaults.
+pub(crate) fn limits(settings: &Settings) -> Result<Limits, Failure> {
+    let query = &settings.file.query;
+    let mut limits = Limits::default();
+    if let Some(rows) = query.max_rows {
+        limits.rows = rows;
+    }
+    if let Some(text) = &query.timeout {
+        limits.time = parse_duration(text).ok_or_else(|| {
+            Failure::new(ExitCode::Config, format!("query.timeout: `{text}` is not a length of time")).hint("write for example \"60s\"")
+        })?;
+    }
+    if let Some(ByteSize(bytes)) = query.max_memory {
+        limits.memory_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    if let Some(ByteSize(bytes)) = query.max_temp_disk {
+        limits.temp_disk_bytes = bytes;
+    }
+    Ok(limits)
+}
+
+/// The session's settings: limits, reader classes and network policy of the configuration.
+pub(crate) fn session_settings(settings: &Settings, limits: Limits) -> SessionSettings {
+    SessionSettings {
+        limits,
+        reader_classes: reader_classes(settings),
+        policy_networks: policy_networks(settings),
+        ..SessionSettings::default()
+    }
+}
+
+pub(crate) fn reader_classes(settings: &Settings) -> Vec<ReaderClass> {
+    let readers = &settings.file.readers;
+    let class = |class: &'static str| move |pattern: &String| ReaderClass { pattern: pattern.clone(), class: class.to_owned() };
+    readers.upkeep.iter().map(class("upkeep")).chain(readers.sync_agents.iter().map(class("sync_agent"))).collect()
+}
+
+pub(crate) fn policy_networks(settings: &Settings) -> Vec<PolicyNetwork> {
+    settings
+        .file
+        .policy
+        .network
+        .iter()
+        .map(|entry| PolicyNetwork {
+            secrets: entry.secrets.clone(),
+            principals: entry.principals.clone(),
+            cidrs: entry.cidrs.clone(),
+            vpc_endpoints: entry.vpc_endpoints.clone(),
+        })
+        .collect()
+}
+
+/// The rows of one of our own questions, as JSON objects.
+pub(crate) async fn rows(lake: &Lake, settings: &Settings, sql: &str) -> Result<Vec<Value>> {
+    let limits = Limits { rows: usize::MAX, ..limits(settings)? };
+    let session = lake.session(&session_settings(settings, limits)).await?;
+    let options = RunOptions { limits, runtime: None };
+    let source = QuerySource::Text(sql.to_owned());
+    let found = keytrail_queries::run(&session, &Library::embedded(), &source, &Default::default(), &options).await?;
+    let mut bytes = Vec::new();
+    format::write_all(found, Format::Json, &mut bytes, FormatOptions::default()).await?;
+    serde_json::from_slice(&bytes).context("the engine's JSON was not read back")
+}
+
+/// How complete the lake is, in one line: `complete up to 2026-08-01 14:02Z; 2 quarantined; 111122223333/us-west-2 silent for 47 min`.
+pub(crate) async fn data_line(lake: &Lake, settings: &Settings) -> Result<String> {
+    let facts = rows(
+        lake,
+        settings,
+        "SELECT (SELECT horizon_at FROM horizon) AS horizon_at, (SELECT count(*) FROM quarantine) AS quarantined, \
+         (SELECT min(hour_at) FROM coverage) AS seen_from",
+    )
+    .await?;
+    let moment = |name: &str| facts.first().and_then(|row| row[name].as_str()).and_then(time::parse_rfc3339);
+    let Some(horizon) = moment("horizon_at") else { return Ok("the lake is empty".to_owned()) };
+    let quarantined = facts.first().and_then(|row| row["quarantined"].as_i64()).unwrap_or(0);
+    let mut parts = vec![format!("complete up to {}", display::moment(horizon))];
+    if let Some(from) = moment("seen_from") {
+        parts = vec![format!("complete from {} up to {}", display::moment(from), display::moment(horizon))];
+    }
+    parts.push(match quarantined {
+        0 => "nothing quarantined".to_owned(),
+        number => format!("{} quarantined", display::count(number)),
+    });
+    parts.extend(silences(lake, settings, horizon).await?);
+    Ok(parts.join("; "))
+}
+
+/// The holes in the deliveries, the newest first; at most three are named.
+async fn silences(lake: &Lake, settings: &Settings, horizon: i64) -> Result<Vec<String>> {
+    let gaps = rows(
+        lake,
+        settings,
+        "SELECT account_id, region, silent_from, silent_until FROM coverage WHERE state = 'gap' \
+         GROUP BY account_id, region, silent_from, silent_until ORDER BY silent_from DESC, account_id, region",
+    )
+    .await?;
+    let moment = |row: &Value, name: &str| row[name].as_str().and_then(time::parse_rfc3339);
+    let mut parts: Vec<String> = gaps
+        .iter()
+        .take(3)
+        .filter_map(|row| {
+            let from = moment(row, "silent_from")?;
+            let place = display::terminal_safe(&format!("{}/{}", row["account_id"].as_str()?, row["region"].as_str()?));
+            Some(match moment(row, "silent_until") {
+                None => format!("{place} silent for {}", display::duration(horizon - from)),
+                Some(until) => format!("{place} had a gap of {} from {}", display::duration(until - from), display::moment(from)),
+            })
+        })
+        .collect();
+    if gaps.len() > 3 {
+        parts.push(format!("{} more gaps", gaps.len() - 3));
+    }
+    Ok(parts)
+}

@@ -1,0 +1,73 @@
+//! The command line: parse, settle the settings, run one command, end with a documented exit code.
+//!
+//! In: what was typed. Out: data on standard output, messages on standard error. No domain logic lives here; each command
+//! is one file under `commands`.
+
+mod args;
+mod commands;
+mod exit_code;
+mod output;
+mod settings;
+
+use std::{io, process};
+
+use anyhow::Result;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    args::Cli,
+    exit_code::{ExitCode, Failure},
+    output::{Output, is_broken_pipe},
+};
+
+/// Warnings of ours; the table format's own library reports a table that is about to be made as an error.
+const QUIET: &str = "warn,buoyant_kernel=off,delta_kernel=off";
+
+fn main() -> process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are what was asked for; anything else is a mistake in the command line.
+            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
+            drop(error.print());
+            return code.into();
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_env("KEYTRAIL_LOG").unwrap_or_else(|_| EnvFilter::new(QUIET)))
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
+    let output = Output::new(cli.global.quiet);
+    match run(&cli, output) {
+        Ok(code) => code.into(),
+        Err(error) if is_broken_pipe(&error) => ExitCode::Ok.into(),
+        Err(error) => report(&error, output).into(),
+    }
+}
+
+fn run(cli: &Cli, output: Output) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(commands::run(cli, output));
+    // A query that was left behind must not hold up the end of the program.
+    runtime.shutdown_background();
+    code
+}
+
+/// Prints an error with its causes and its hint, and says which code it ends with.
+fn report(error: &anyhow::Error, output: Output) -> ExitCode {
+    let mut text = format!("error: {error}");
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    output.warn(text);
+    if let Some(hint) = error.downcast_ref::<Failure>().and_then(|failure| failure.hint.as_ref()) {
+        output.warn(format!("\nhint: {hint}"));
+    }
+    commands::code_of(error)
+}
