@@ -6,7 +6,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Who used which secret, from where, should they still be able to, and did we see everything?
 #[derive(Debug, Parser)]
-#[command(name = "keytrail", version, max_term_width = 110, after_help = "Exit codes and the configuration: docs/CLI.md")]
+#[command(
+    name = "keytrail",
+    version,
+    max_term_width = 110,
+    after_help = "Exit codes and the configuration: docs/CLI.md"
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

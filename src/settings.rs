@@ -197,7 +197,8 @@ impl ConfigFile {
     /// Checks configuration text; `place` is the file's name for messages.
     pub(crate) fn parse(text: &str, place: &str) -> Result<Self, Failure> {
         toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
+            let line =
+                error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
             let failure = Failure::new(ExitCode::Config, format!("{place}:{line}: {}", error.message()));
             match nearest_key(error.message()) {
                 Some(key) => failure.hint(format!("did you mean `{key}`?")),

@@ -51,8 +51,11 @@ fn the_row_says_who_what_and_from_where() {
 fn a_bad_record_is_quarantined_and_its_neighbours_land() {
     let world = World::new();
     let second = READ.replace("11111111", "22222222");
-    fs::write(world.path("mixed.json"), format!("{{\"Records\":[{READ},{{\"eventSource\":\"secretsmanager.amazonaws.com\",oops}},42,{second}]}}"))
-        .expect("a file");
+    fs::write(
+        world.path("mixed.json"),
+        format!("{{\"Records\":[{READ},{{\"eventSource\":\"secretsmanager.amazonaws.com\",oops}},42,{second}]}}"),
+    )
+    .expect("a file");
     let ran = world.run(&["ingest", "mixed.json"]);
     assert_eq!(ran.code, 1, "a quarantine is told by the exit code\n{}", ran.stderr);
     assert_eq!(world.number("SELECT count(*) FROM access_events"), 2);
@@ -104,7 +107,7 @@ fn formats_are_what_they_say() {
     let world = one_read();
     let sql = "SELECT event_at, action, mfa FROM access_events";
     let print = |format: &str| world.ok(&["query", "--format", format, "-e", sql]).stdout;
-    assert_eq!(print("json").trim(), r#"[{"event_at":"2026-08-01T12:00:00Z","action":"read","mfa":null}]"#);
+    assert_eq!(print("json").replace('\n', ""), r#"[{"event_at":"2026-08-01T12:00:00Z","action":"read","mfa":null}]"#);
     assert_eq!(print("ndjson").trim(), r#"{"event_at":"2026-08-01T12:00:00Z","action":"read","mfa":null}"#);
     assert_eq!(print("csv").replace('\r', ""), "event_at,action,mfa\n2026-08-01T12:00:00Z,read,\n");
     assert!(print("table").contains("2026-08-01T12:00:00Z"), "{}", print("table"));
@@ -118,7 +121,11 @@ fn the_shell_is_told_what_went_wrong() {
     fs::write(world.path("bad.toml"), "[ingest]\nscop = \"all\"\n").expect("a file");
     let config = world.run(&["ingest", "x", "--config", "bad.toml"]);
     assert_eq!(config.code, 3);
-    assert!(config.stderr.contains("bad.toml:2") && config.stderr.contains("did you mean `scope`?"), "{}", config.stderr);
+    assert!(
+        config.stderr.contains("bad.toml:2") && config.stderr.contains("did you mean `scope`?"),
+        "{}",
+        config.stderr
+    );
     let world = one_read();
     assert_eq!(world.run(&["alerts", "show", "nothing"]).code, 4);
     assert_eq!(world.run(&["query", "no-such-query"]).code, 4);

@@ -15,8 +15,9 @@ use serde_json::Value;
 
 use crate::harness::{World, seed};
 
-/// Kills that really hit a running program.
-const KILLS: usize = 200;
+/// Kills that really hit a running program: while it ingests, and while it judges.
+const KILLS_OF_INGEST: usize = 160;
+const KILLS_OF_DETECT: usize = 40;
 
 #[test]
 #[expect(clippy::print_stderr, reason = "the figures belong to the test's record")]
@@ -27,43 +28,72 @@ fn two_hundred_kills_lose_and_double_nothing() {
     let reference = World::new();
     let bucket = reference.path("bucket");
     let bucket = bucket.to_str().expect("UTF-8").to_owned();
-    reference.ok(&["simulate", "--out", &bucket, "--days", "4", "--seed", "3", "--scale", "0.1", "--file-minutes", "360"]);
+    reference.ok(&[
+        "simulate",
+        "--out",
+        &bucket,
+        "--days",
+        "3",
+        "--seed",
+        "3",
+        "--scale",
+        "0.05",
+        "--file-minutes",
+        "360",
+    ]);
     let config = reference.path("keytrail.toml");
     // Small batches: many commits, so many places to die at.
-    std::fs::write(&config, "[ingest]\nbatch_objects = 8\n").expect("a config file");
+    std::fs::write(&config, "[ingest]\nbatch_objects = 12\n").expect("a config file");
     let config = config.to_str().expect("UTF-8").to_owned();
-    let started = Instant::now();
-    reference.run(&["ingest", &bucket, "--config", &config]);
-    let whole_run = started.elapsed();
+    let ingest = ["ingest", &bucket, "--no-rules", "--config", &config, "--quiet"];
+    let detect = ["detect", "--config", &config, "--quiet"];
+    let reading = timed(&reference, &ingest);
+    let judging = timed(&reference, &detect);
     let expected = contents(&reference);
 
-    let (mut kills, mut lakes) = (0, 0);
-    while kills < KILLS {
+    let (mut of_ingest, mut of_detect, mut lakes) = (0, 0, 0);
+    while of_ingest < KILLS_OF_INGEST || of_detect < KILLS_OF_DETECT {
         let world = World::new();
         lakes += 1;
-        loop {
-            let mut child = world
-                .command(&["ingest", &bucket, "--config", &config, "--quiet"])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("the program starts");
-            // The wait is the fault itself: it chooses where the program dies.
-            thread::sleep(whole_run.mul_f64(random.random_range(0.02..0.9)).max(Duration::from_millis(5)));
-            if child.try_wait().expect("a child").is_some() {
-                break;
-            }
-            child.kill().expect("SIGKILL");
-            child.wait().expect("a killed child");
-            kills += 1;
-            if kills >= KILLS {
-                break;
-            }
-        }
-        world.run(&["ingest", &bucket, "--config", &config]);
-        assert_eq!(contents(&world), expected, "lake {lakes} after {kills} kills, seed {seed}");
+        of_ingest += kill_until_done(&world, &ingest, reading, KILLS_OF_INGEST - of_ingest, &mut random);
+        of_detect += kill_until_done(&world, &detect, judging, KILLS_OF_DETECT - of_detect, &mut random);
+        assert_eq!(contents(&world), expected, "lake {lakes} after {of_ingest} and {of_detect} kills, seed {seed}");
     }
-    eprintln!("{kills} kills over {lakes} lakes; an undisturbed run took {whole_run:?}");
+    eprintln!(
+        "{of_ingest} kills while ingesting, {of_detect} while judging, over {lakes} lakes; undisturbed: {reading:?} and {judging:?}"
+    );
+}
+
+fn timed(world: &World, arguments: &[&str]) -> Duration {
+    let started = Instant::now();
+    world.ok(arguments);
+    started.elapsed()
+}
+
+/// Starts the command again and again, killing it at random moments, until it comes to its end by itself or was killed
+/// often enough and is let through. Returns the number of kills.
+fn kill_until_done(
+    world: &World,
+    arguments: &[&str],
+    whole_run: Duration,
+    most: usize,
+    random: &mut ChaCha8Rng,
+) -> usize {
+    let mut kills = 0;
+    while kills < most {
+        let mut child =
+            world.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+        // The wait is the fault itself: it chooses where the program dies.
+        thread::sleep(whole_run.mul_f64(random.random_range(0.02..1.0)).max(Duration::from_millis(5)));
+        if child.try_wait().expect("a child").is_some() {
+            break;
+        }
+        child.kill().expect("SIGKILL");
+        child.wait().expect("a killed child");
+        kills += 1;
+    }
+    world.ok(arguments);
+    kills
 }
 
 /// Everything that must come out the same, whatever happened on the way.

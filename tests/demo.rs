@@ -13,7 +13,8 @@ fn demo_tells_its_story_and_a_second_run_changes_nothing() {
     assert!(first.stdout.contains("[high]") || first.stdout.contains("high "), "no severity\n{}", first.stdout);
 
     let lake = world.path("d/lake");
-    let alerts = || world.ok(&["alerts", "list", "--all", "--format", "json", "--lake", lake.to_str().expect("UTF-8")]).stdout;
+    let alerts =
+        || world.ok(&["alerts", "list", "--all", "--format", "json", "--lake", lake.to_str().expect("UTF-8")]).stdout;
     let before = alerts();
     let second = world.ok(&arguments);
     assert_eq!(alerts(), before, "a second run must change nothing");

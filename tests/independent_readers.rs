@@ -20,7 +20,10 @@ fn duckdb_and_deltalake_see_the_rows_that_we_see() {
 
     for seen in [&before, &after] {
         assert_eq!(seen["doubled"], 0, "rows are unique without our views: {seen}");
-        assert_eq!(seen["reads"], world.number("SELECT count(*) FROM access_events WHERE action = 'read' AND outcome = 'ok'"));
+        assert_eq!(
+            seen["reads"],
+            world.number("SELECT count(*) FROM access_events WHERE action = 'read' AND outcome = 'ok'")
+        );
         for table in ["access_events", "objects", "quarantine"] {
             let ours = world.number(&format!("SELECT count(*) FROM {table}"));
             assert_eq!(seen["duckdb"][table], ours, "DuckDB, {table}");

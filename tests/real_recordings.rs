@@ -26,7 +26,10 @@ fn stratus_red_team_counts_are_exact() {
     assert_eq!(world.number(signals), 5);
     assert_eq!(world.number(&format!("{signals} AND action = 'read'")), 0);
     assert_eq!(world.number("SELECT sum(record_count) FROM objects"), 310);
-    assert_eq!(world.number("SELECT sum(record_count - kept_count - ignored_count - quarantined_count) FROM objects"), 0);
+    assert_eq!(
+        world.number("SELECT sum(record_count - kept_count - ignored_count - quarantined_count) FROM objects"),
+        0
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What reading costs: one thread's CPU time for each stage, on one corpus, in one run.
 //!
-//! Usage: `cargo bench -p keytrail-ingest --bench decode -- [--corpus DIR] [--make BYTES] [--rounds N] [--scope secrets|all] [--json FILE]`
+//! Usage: `cargo bench -p keytrail-ingest --no-default-features --bench decode -- [--corpus DIR] [--make BYTES] [--rounds N]
+//! [--scope secrets|all] [--json FILE]`. With Arrow, and without compiling the query engine a second time, it is the program
+//! `decode-bench` (feature `bench`), which makes no corpus; `benches/compare.py` builds and runs both.
 //!
 //! In: a folder of `.json.gz` objects, made with the simulator where `--make` is given. Out: a table on stdout, and with
 //! `--json` the figures for `benches/compare.py`. The objects are held in memory as delivered, so no stage pays for reading files. Of the
@@ -8,7 +10,12 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use std::{error::Error, hint::black_box, path::PathBuf, time::Instant};
+use std::{
+    error::Error,
+    hint::black_box,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use keytrail_ingest::{
     decode::{Buffers, DecodeSettings, Decoded, decode_object},
@@ -36,14 +43,10 @@ struct Figure {
     records: u64,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let options = options()?;
     if let Some(target_json_bytes) = options.make {
-        let corpus = keytrail_simulator::CorpusOptions {
-            target_json_bytes,
-            ..keytrail_simulator::CorpusOptions::new(&options.corpus)
-        };
-        println!("{:?}", keytrail_simulator::corpus(&corpus)?);
+        make(&options.corpus, target_json_bytes)?;
     }
     let objects = objects(&options.corpus)?;
     let delivered: usize = objects.iter().map(|(_, bytes)| bytes.len()).sum();
@@ -89,6 +92,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::fs::write(path, serde_json::to_string_pretty(&report)?)?;
     }
     Ok(())
+}
+
+#[cfg(not(feature = "bench"))]
+fn make(corpus: &Path, target_json_bytes: u64) -> Result<(), Box<dyn Error>> {
+    let options =
+        keytrail_simulator::CorpusOptions { target_json_bytes, ..keytrail_simulator::CorpusOptions::new(corpus) };
+    println!("{:?}", keytrail_simulator::corpus(&options)?);
+    Ok(())
+}
+
+/// The program has no simulator: only what is compiled for tests and benchmarks may use it.
+#[cfg(feature = "bench")]
+fn make(_corpus: &Path, _target_json_bytes: u64) -> Result<(), Box<dyn Error>> {
+    Err("make the corpus with `cargo bench -p keytrail-ingest --no-default-features --bench decode -- --make BYTES`"
+        .into())
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {

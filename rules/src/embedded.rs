@@ -75,6 +75,7 @@ static PACKS: &[Files] = &[
         "detect.sql"
         "guide.md"
         "verdict.sql"
+        "fires/a_person_read_it_once.json"
         "fires/never_read.json"
         "fires/no_longer_read.json"
         "fires/only_its_rotation_function.json"

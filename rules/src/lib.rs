@@ -11,6 +11,11 @@
 //! [`Runner`](runner::Runner) is the whole: it tails one lake. [`Engine`](engine::Engine) is the same without a lake.
 //! Arrow and DataFusion are named through what the lake re-exports.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a rule error is made once per mistake and shown to a person; its place is worth its size"
+)]
+
 pub mod bind;
 pub mod check;
 mod columns;

@@ -12,8 +12,7 @@ use keytrail_model::{Alert, AlertState, display, time};
 use serde_json::{Value, json};
 
 use super::{
-    open,
-    rules,
+    open, rules,
     table::{self, Column},
 };
 use crate::{
@@ -23,7 +22,12 @@ use crate::{
     settings::Settings,
 };
 
-pub(crate) async fn run(command: &AlertsCommand, settings: &Settings, global: &Global, output: Output) -> Result<ExitCode> {
+pub(crate) async fn run(
+    command: &AlertsCommand,
+    settings: &Settings,
+    global: &Global,
+    output: Output,
+) -> Result<ExitCode> {
     let lake = open::existing(settings).await?;
     let alerts = lake.alerts().await?;
     match command {
@@ -51,9 +55,8 @@ fn usage(error: impl std::fmt::Display) -> Failure {
 
 /// The alerts that a list shows, the most urgent first.
 pub(crate) fn choose(alerts: Vec<Alert>, state: Option<AlertState>, rule: Option<&str>, all: bool) -> Vec<Alert> {
-    let waiting = |alert: &Alert| {
-        !alert.historical && matches!(alert.state, AlertState::Open | AlertState::Acknowledged)
-    };
+    let waiting =
+        |alert: &Alert| !alert.historical && matches!(alert.state, AlertState::Open | AlertState::Acknowledged);
     let mut chosen: Vec<Alert> = alerts
         .into_iter()
         .filter(|alert| state.map_or(all || waiting(alert), |state| alert.state == state))
@@ -125,7 +128,8 @@ fn one<'a>(alerts: &'a [Alert], id: &str) -> Result<&'a Alert, Failure> {
 async fn change(lake: &Lake, alert: &Alert, change: Change, note: &Option<String>, output: Output) -> Result<()> {
     let by = env::var("USER").or_else(|_| env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned());
     let act = Act { by, note: note.clone(), at: time::now() };
-    let changed = lifecycle::apply(alert, change, &act).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
+    let changed =
+        lifecycle::apply(alert, change, &act).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
     lake.append_alerts(std::slice::from_ref(&changed), None).await?;
     output.line(format!("{} is {}", changed.alert_id, changed.state))
 }

@@ -29,12 +29,16 @@ pub(crate) async fn run(args: &DemoArgs, settings: Settings, output: Output) -> 
 
     let path = bucket.join("labels.json");
     let labels = fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    let labels: Labels = serde_json::from_slice(&labels).with_context(|| format!("failed to read {}", path.display()))?;
+    let labels: Labels =
+        serde_json::from_slice(&labels).with_context(|| format!("failed to read {}", path.display()))?;
     let config = args.dir.join("keytrail.toml");
     fs::write(&config, &labels.config_toml).with_context(|| format!("failed to write {}", config.display()))?;
     let settings = Settings {
         lake: args.dir.join("lake"),
-        file: ConfigFile { alerts: settings.file.alerts, ..ConfigFile::parse(&labels.config_toml, "the simulated configuration")? },
+        file: ConfigFile {
+            alerts: settings.file.alerts,
+            ..ConfigFile::parse(&labels.config_toml, "the simulated configuration")?
+        },
     };
 
     let lake = open::or_create(&settings).await?;
@@ -62,7 +66,8 @@ pub(crate) async fn run(args: &DemoArgs, settings: Settings, output: Output) -> 
     ))?;
 
     // All of it lies in the past, so every alert would be "historical" to a live worker; the demo is there to show them.
-    let found = alerts::choose(lake.alerts().await?, None, None, true);
+    let mut found = alerts::choose(lake.alerts().await?, None, None, true);
+    found.sort_by_key(|alert| std::cmp::Reverse((alert.severity, alert.last_event_at)));
     show(&found, output)?;
     output.line(format!("\n{}", open::data_line(&lake, &settings).await?))?;
     next_steps(args, &found, output)?;
@@ -74,7 +79,8 @@ fn show(alerts: &[Alert], output: Output) -> Result<()> {
     output.line(format!("\n{} alerts, {high} of them high or critical\n", alerts.len()))?;
     for alert in alerts.iter().take(SHOWN) {
         output.line(format!("[{}] {}", alert.severity, display::terminal_safe(&alert.reason)))?;
-        let who = alert.principal_id.as_deref().map_or_else(|| "nobody in particular".to_owned(), display::principal_short);
+        let who =
+            alert.principal_id.as_deref().map_or_else(|| "nobody in particular".to_owned(), display::principal_short);
         output.line(format!(
             "    who {who}   secret {}   when {}   id {}",
             render::secrets_phrase(&alert.secret_ids, 2),

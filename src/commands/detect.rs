@@ -27,7 +27,8 @@ pub(crate) async fn run(settings: &Settings, output: Output) -> Result<ExitCode>
 pub(crate) async fn judge(lake: &Lake, settings: &Settings, output: Output) -> Result<Judged> {
     let bar = output.bar("judging", None);
     let packs = rules::packs();
-    let mut runner = Runner::open(lake.clone(), packs, rules::rule_settings(settings)?).await.context("failed to open the rules")?;
+    let mut runner =
+        Runner::open(lake.clone(), packs, rules::rule_settings(settings)?).await.context("failed to open the rules")?;
     let summary = runner.run(RunOptions::default()).await.context("failed to judge")?;
     let rule_errors = runner.engine().inbox().alerts().filter(|alert| alert.class == AlertClass::RuleError).count();
     runner.close().await.context("failed to keep the rules' state")?;

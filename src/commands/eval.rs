@@ -48,10 +48,12 @@ pub(crate) async fn run(args: &EvalArgs, settings: Settings, global: &Global, ou
 
     let lake = ingest::folder(&args.dir, &settings, output).await?;
     let alerts = lake.alerts().await?;
-    let verdicts = if labels.unused.note.is_none() { report::unused_verdicts(&lake, &settings, None).await? } else { Vec::new() };
+    let verdicts =
+        if labels.unused.note.is_none() { report::unused_verdicts(&lake, &settings, None).await? } else { Vec::new() };
 
     let evaluation = compare(&labels, &alerts, &verdicts);
-    let good = evaluation.missed.is_empty() && evaluation.noise_on_quiet.is_empty() && evaluation.unused_wrong.is_empty();
+    let good =
+        evaluation.missed.is_empty() && evaluation.noise_on_quiet.is_empty() && evaluation.unused_wrong.is_empty();
     match global.format {
         Some(FormatArg::Json | FormatArg::Ndjson) => output.line(serde_json::to_string(&evaluation)?)?,
         _ => print(&evaluation, output)?,
@@ -114,7 +116,9 @@ fn compare(labels: &Labels, alerts: &[Alert], verdicts: &[(String, String)]) -> 
         .collect();
     let unexplained = detections
         .iter()
-        .filter(|alert| !labels.expected.iter().any(|label| meets(label, alert)) && !explained_by_verdict(labels, alert))
+        .filter(|alert| {
+            !labels.expected.iter().any(|label| meets(label, alert)) && !explained_by_verdict(labels, alert)
+        })
         .map(|alert| format!("{} [{}] {}", alert.alert_id, alert.rule_id, alert.reason))
         .collect();
     Evaluation {
@@ -132,7 +136,8 @@ fn compare(labels: &Labels, alerts: &[Alert], verdicts: &[(String, String)]) -> 
 /// An alert meets a label when rule, principal and a secret agree and their times lie close.
 fn meets(label: &Label, alert: &Alert) -> bool {
     let same_principal = label.principal_id.is_none() || label.principal_id == alert.principal_id;
-    let same_secret = label.secret_ids.is_empty() || label.secret_ids.iter().any(|secret| alert.secret_ids.contains(secret));
+    let same_secret =
+        label.secret_ids.is_empty() || label.secret_ids.iter().any(|secret| alert.secret_ids.contains(secret));
     let near = time::parse_rfc3339(&label.first_event_at)
         .is_none_or(|at| (alert.first_event_at - NEAR..=alert.last_event_at + NEAR).contains(&at));
     label.rule_id == alert.rule_id && same_principal && same_secret && near
@@ -156,7 +161,11 @@ fn verdict_differences(labels: &Labels, verdicts: &[(String, String)]) -> Vec<St
         for secret in secrets {
             let ours = verdicts.iter().find(|(id, _)| id == secret).map(|(_, ours)| ours.as_str());
             if ours != Some(verdict) {
-                differences.push(format!("{} is {}, not {verdict}", display::terminal_safe(secret), ours.unwrap_or("not listed")));
+                differences.push(format!(
+                    "{} is {}, not {verdict}",
+                    display::terminal_safe(secret),
+                    ours.unwrap_or("not listed")
+                ));
             }
         }
     }

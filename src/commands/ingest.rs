@@ -25,7 +25,10 @@ use crate::{
 pub(crate) async fn run(args: &IngestArgs, settings: &Settings, output: Output) -> Result<ExitCode> {
     let sources = args.paths.iter().map(|path| Source::parse(path).map_err(failure)).collect::<Result<Vec<_>, _>>()?;
     let request = IngestRequest {
-        window: Window { since: moment("--since", args.since.as_deref())?, until: moment("--until", args.until.as_deref())? },
+        window: Window {
+            since: moment("--since", args.since.as_deref())?,
+            until: moment("--until", args.until.as_deref())?,
+        },
         scope: scope(args.scope, settings)?,
         stop: stop_on_interrupt(output),
         ..IngestRequest::new(sources)
@@ -38,7 +41,11 @@ pub(crate) async fn run(args: &IngestArgs, settings: &Settings, output: Output) 
     let lake = open::or_create(settings).await?;
     let summary = read(&lake, &request, &ingest_settings, output).await?;
     tell(&summary, output);
-    let mut code = if summary.counts.quarantined + summary.counts.quarantined_records > 0 { ExitCode::Partial } else { ExitCode::Ok };
+    let mut code = if summary.counts.quarantined + summary.counts.quarantined_records > 0 {
+        ExitCode::Partial
+    } else {
+        ExitCode::Ok
+    };
     if !args.no_rules && !summary.stopped {
         let judged = detect::judge(&lake, settings, output).await?;
         detect::tell(&judged, output);
@@ -63,7 +70,12 @@ pub(crate) async fn folder(dir: &Path, settings: &Settings, output: Output) -> R
 
 /// The folders of a simulated bucket that hold deliveries; labels and marker stay outside.
 fn bucket_parts(dir: &Path) -> Vec<Source> {
-    ["AWSLogs", "apigw-access-logs"].iter().map(|part| dir.join(part)).filter(|part| part.is_dir()).map(Source::Path).collect()
+    ["AWSLogs", "apigw-access-logs"]
+        .iter()
+        .map(|part| dir.join(part))
+        .filter(|part| part.is_dir())
+        .map(Source::Path)
+        .collect()
 }
 
 async fn read(lake: &Lake, request: &IngestRequest, settings: &IngestSettings, output: Output) -> Result<Summary> {
@@ -98,7 +110,8 @@ fn failure(error: IngestError) -> Failure {
 fn moment(flag: &str, text: Option<&str>) -> Result<Option<Micros>, Failure> {
     text.map(|text| {
         time::parse_human(text).ok_or_else(|| {
-            Failure::new(ExitCode::Usage, format!("{flag}: `{text}` is not a time")).hint("write for example 2026-08-01 or 2026-08-01T12:00:00Z")
+            Failure::new(ExitCode::Usage, format!("{flag}: `{text}` is not a time"))
+                .hint("write for example 2026-08-01 or 2026-08-01T12:00:00Z")
         })
     })
     .transpose()

@@ -19,7 +19,12 @@ UNION ALL SELECT 'objects', count(*), min(delivered_at), max(delivered_at) FROM 
 UNION ALL SELECT 'quarantine', count(*), min(committed_at), max(committed_at) FROM quarantine
 UNION ALL SELECT 'alerts', count(*), min(first_event_at), max(last_event_at) FROM alerts";
 
-pub(crate) async fn run(command: &LakeCommand, settings: &Settings, global: &Global, output: Output) -> Result<ExitCode> {
+pub(crate) async fn run(
+    command: &LakeCommand,
+    settings: &Settings,
+    global: &Global,
+    output: Output,
+) -> Result<ExitCode> {
     let lake = open::existing(settings).await?;
     let number = |count: u64| display::count(i64::try_from(count).unwrap_or(i64::MAX));
     match command {

@@ -5,8 +5,11 @@ use keytrail_lake::{
     Lake, LakeSettings,
     session::{Limits, PolicyNetwork, ReaderClass, SessionSettings},
 };
-use keytrail_queries::{Library, QuerySource, RunOptions, format::{self, Format, FormatOptions}};
 use keytrail_model::{display, time};
+use keytrail_queries::{
+    Library, QuerySource, RunOptions,
+    format::{self, Format, FormatOptions},
+};
 use serde_json::Value;
 
 use crate::{
@@ -38,7 +41,8 @@ pub(crate) fn limits(settings: &Settings) -> Result<Limits, Failure> {
     }
     if let Some(text) = &query.timeout {
         limits.time = parse_duration(text).ok_or_else(|| {
-            Failure::new(ExitCode::Config, format!("query.timeout: `{text}` is not a length of time")).hint("write for example \"60s\"")
+            Failure::new(ExitCode::Config, format!("query.timeout: `{text}` is not a length of time"))
+                .hint("write for example \"60s\"")
         })?;
     }
     if let Some(ByteSize(bytes)) = query.max_memory {
@@ -62,7 +66,8 @@ pub(crate) fn session_settings(settings: &Settings, limits: Limits) -> SessionSe
 
 pub(crate) fn reader_classes(settings: &Settings) -> Vec<ReaderClass> {
     let readers = &settings.file.readers;
-    let class = |class: &'static str| move |pattern: &String| ReaderClass { pattern: pattern.clone(), class: class.to_owned() };
+    let class =
+        |class: &'static str| move |pattern: &String| ReaderClass { pattern: pattern.clone(), class: class.to_owned() };
     readers.upkeep.iter().map(class("upkeep")).chain(readers.sync_agents.iter().map(class("sync_agent"))).collect()
 }
 
@@ -84,7 +89,9 @@ pub(crate) fn policy_networks(settings: &Settings) -> Vec<PolicyNetwork> {
 /// The rows of one of our own questions, as JSON objects.
 pub(crate) async fn rows(lake: &Lake, settings: &Settings, sql: &str) -> Result<Vec<Value>> {
     let limits = Limits { rows: usize::MAX, ..limits(settings)? };
-    let session = lake.session(&session_settings(settings, limits)).await?;
+    // Our own questions join small tables: hashing them is quicker than sorting, and needs no spilling.
+    let session_settings = SessionSettings { prefer_hash_join: true, ..session_settings(settings, limits) };
+    let session = lake.session(&session_settings).await?;
     let options = RunOptions { limits, runtime: None };
     let source = QuerySource::Text(sql.to_owned());
     let found = keytrail_queries::run(&session, &Library::embedded(), &source, &Default::default(), &options).await?;
@@ -107,7 +114,7 @@ pub(crate) async fn data_line(lake: &Lake, settings: &Settings) -> Result<String
     let quarantined = facts.first().and_then(|row| row["quarantined"].as_i64()).unwrap_or(0);
     let mut parts = vec![format!("complete up to {}", display::moment(horizon))];
     if let Some(from) = moment("seen_from") {
-        parts = vec![format!("complete from {} up to {}", display::moment(from), display::moment(horizon))];
+        parts = vec![format!("complete up to {}, seen from {}", display::moment(horizon), display::moment(from))];
     }
     parts.push(match quarantined {
         0 => "nothing quarantined".to_owned(),
@@ -135,7 +142,9 @@ async fn silences(lake: &Lake, settings: &Settings, horizon: i64) -> Result<Vec<
             let place = display::terminal_safe(&format!("{}/{}", row["account_id"].as_str()?, row["region"].as_str()?));
             Some(match moment(row, "silent_until") {
                 None => format!("{place} silent for {}", display::duration(horizon - from)),
-                Some(until) => format!("{place} had a gap of {} from {}", display::duration(until - from), display::moment(from)),
+                Some(until) => {
+                    format!("{place} had a gap of {} from {}", display::duration(until - from), display::moment(from))
+                }
             })
         })
         .collect();

@@ -14,7 +14,12 @@ use crate::{
 const LIST: &str = "SELECT object_key, record_index, reason, byte_offset, byte_length, committed_at \
     FROM quarantine ORDER BY committed_at DESC, object_key, record_index";
 
-pub(crate) async fn run(command: &QuarantineCommand, settings: &Settings, global: &Global, output: Output) -> Result<ExitCode> {
+pub(crate) async fn run(
+    command: &QuarantineCommand,
+    settings: &Settings,
+    global: &Global,
+    output: Output,
+) -> Result<ExitCode> {
     match command {
         QuarantineCommand::List => {
             let lake = open::existing(settings).await?;

@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use keytrail_lake::{Lake, session::Limits};
+use keytrail_lake::{
+    Lake,
+    session::{Limits, SessionSettings},
+};
 use keytrail_queries::{
     Library, NamedQuery, QueryError, QueryErrorKind, QueryRuntime, QuerySource, RunOptions,
     format::{self, Format, FormatOptions},
@@ -55,7 +58,7 @@ pub(crate) async fn run(args: &QueryArgs, settings: &Settings, global: &Global, 
     let format = format_of(global.format);
     let limits = limits(args, settings, format)?;
     let lake = open::existing(settings).await?;
-    execute(&lake, settings, &Asked { source, params, format, limits }, output).await
+    execute(&lake, settings, &Asked { source, params, format, limits, trusted: false }, output).await
 }
 
 /// A question, ready to be run.
@@ -64,6 +67,8 @@ struct Asked {
     params: BTreeMap<String, String>,
     format: Format,
     limits: Limits,
+    /// Our own SQL: its joins are known to be small, so they may hash instead of sort.
+    trusted: bool,
 }
 
 /// Runs SQL of our own and prints its rows as a query's.
@@ -80,12 +85,15 @@ pub(crate) async fn print(
         params: params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         format: format_of(global.format),
         limits: Limits { rows: ROWS_FOR_PROGRAMS, ..open::limits(settings)? },
+        trusted: true,
     };
     execute(lake, settings, &asked, output).await
 }
 
 async fn execute(lake: &Lake, settings: &Settings, asked: &Asked, output: Output) -> Result<ExitCode> {
-    let session = lake.session(&open::session_settings(settings, asked.limits)).await?;
+    let session_settings =
+        SessionSettings { prefer_hash_join: asked.trusted, ..open::session_settings(settings, asked.limits) };
+    let session = lake.session(&session_settings).await?;
     let runtime = QueryRuntime::new(None).context("failed to start the query threads")?;
     let options = RunOptions { limits: asked.limits, runtime: runtime.handle() };
     let rows = run_query(&session, &Library::embedded(), &asked.source, &asked.params, &options).await?;
@@ -127,7 +135,8 @@ fn params(typed: &[String]) -> Result<BTreeMap<String, String>, Failure> {
         .iter()
         .map(|text| {
             text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| {
-                Failure::new(ExitCode::Usage, format!("the parameter `{text}` has no value")).hint("write --param name=value")
+                Failure::new(ExitCode::Usage, format!("the parameter `{text}` has no value"))
+                    .hint("write --param name=value")
             })
         })
         .collect()
@@ -154,7 +163,8 @@ fn limits(args: &QueryArgs, settings: &Settings, format: Format) -> Result<Limit
     }
     if let Some(text) = &args.timeout {
         limits.time = parse_duration(text).ok_or_else(|| {
-            Failure::new(ExitCode::Usage, format!("`{text}` is not a length of time")).hint("write for example 30s or 5m")
+            Failure::new(ExitCode::Usage, format!("`{text}` is not a length of time"))
+                .hint("write for example 30s or 5m")
         })?;
     }
     Ok(limits)

@@ -12,11 +12,17 @@ use crate::{
     settings::Settings,
 };
 
-pub(crate) async fn run(command: &ReportCommand, settings: &Settings, global: &Global, output: Output) -> Result<ExitCode> {
+pub(crate) async fn run(
+    command: &ReportCommand,
+    settings: &Settings,
+    global: &Global,
+    output: Output,
+) -> Result<ExitCode> {
     match command {
         ReportCommand::Unused { days } => {
             let lake = open::existing(settings).await?;
-            let sql = format!("{} ORDER BY verdict DESC, idle_since, secret_id", unused_sql(&lake, settings, *days).await?);
+            let sql =
+                format!("{} ORDER BY verdict DESC, idle_since, secret_id", unused_sql(&lake, settings, *days).await?);
             let code = query::print(&lake, settings, &sql, &[], global, output).await?;
             output.say(open::data_line(&lake, settings).await?);
             Ok(code)
@@ -25,7 +31,11 @@ pub(crate) async fn run(command: &ReportCommand, settings: &Settings, global: &G
 }
 
 /// Each secret's id and verdict.
-pub(crate) async fn unused_verdicts(lake: &Lake, settings: &Settings, days: Option<u32>) -> Result<Vec<(String, String)>> {
+pub(crate) async fn unused_verdicts(
+    lake: &Lake,
+    settings: &Settings,
+    days: Option<u32>,
+) -> Result<Vec<(String, String)>> {
     let sql = unused_sql(lake, settings, days).await?;
     let rows = open::rows(lake, settings, &sql).await?;
     let text = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();

@@ -26,11 +26,16 @@ use crate::{
     settings::{Settings, parse_duration},
 };
 
-pub(crate) async fn run(command: &RulesCommand, settings: &Settings, global: &Global, output: Output) -> Result<ExitCode> {
+pub(crate) async fn run(
+    command: &RulesCommand,
+    settings: &Settings,
+    global: &Global,
+    output: Output,
+) -> Result<ExitCode> {
     match command {
         RulesCommand::List => list(&packs(), global, output),
         RulesCommand::Show { id } => show(&packs(), id, global, output),
-        RulesCommand::Check { dir } => check_all(&Packs::load(folder(dir.as_deref())?), settings, output).await,
+        RulesCommand::Check { dir } => check_all(Packs::load(folder(dir.as_deref())?), settings, output).await,
         RulesCommand::Test { dir, only } => {
             test(&Packs::load(folder(dir.as_deref())?), only.as_deref(), global, output).await
         }
@@ -106,7 +111,9 @@ pub(crate) fn guide_for(packs: &Packs, alert: &Alert) -> Option<String> {
 
 fn folder(dir: Option<&Path>) -> Result<Option<&Path>, Failure> {
     match dir {
-        Some(dir) if !dir.is_dir() => Err(Failure::new(ExitCode::NotFound, format!("{} is not a folder", dir.display()))),
+        Some(dir) if !dir.is_dir() => {
+            Err(Failure::new(ExitCode::NotFound, format!("{} is not a folder", dir.display())))
+        }
         other => Ok(other),
     }
 }
@@ -155,8 +162,14 @@ fn show(packs: &Packs, id: &str, global: &Global, output: Output) -> Result<Exit
         return Ok(ExitCode::Ok);
     }
     let manifest = &pack.manifest;
-    output.line(format!("{} ({}, version {}, {})", manifest.title, manifest.id, manifest.version, manifest.severity))?;
-    output.line(format!("runs {}; {}; folded by {}", runs(pack), manifest.attack.join(" "), manifest.fold_by.join(", ")))?;
+    output
+        .line(format!("{} ({}, version {}, {})", manifest.title, manifest.id, manifest.version, manifest.severity))?;
+    output.line(format!(
+        "runs {}; {}; folded by {}",
+        runs(pack),
+        manifest.attack.join(" "),
+        manifest.fold_by.join(", ")
+    ))?;
     output.line(format!("\n{}\n", manifest.description.trim()))?;
     for (name, param) in &manifest.params {
         output.line(format!("  {name} = {}   {}", param.default.to_json(), param.spec.doc))?;
@@ -169,12 +182,13 @@ fn show(packs: &Packs, id: &str, global: &Global, output: Output) -> Result<Exit
     Ok(ExitCode::Ok)
 }
 
-async fn check_all(packs: &Packs, settings: &Settings, output: Output) -> Result<ExitCode> {
-    let errors = check::packs(packs, &rule_settings(settings)?).await;
+async fn check_all(packs: Packs, settings: &Settings, output: Output) -> Result<ExitCode> {
+    let rules = packs.packs.len() + packs.errors.len();
+    let errors = check::check(packs, &rule_settings(settings)?).await;
     for error in &errors {
         output.warn(format!("error: {error}"));
     }
-    output.line(format!("{} rules, {} with mistakes", packs.packs.len() + packs.errors.len(), errors.len()))?;
+    output.line(format!("{rules} rules, {} mistakes", errors.len()))?;
     Ok(if errors.is_empty() { ExitCode::Ok } else { ExitCode::Partial })
 }
 
@@ -200,7 +214,13 @@ async fn test(packs: &Packs, only: Option<&str>, global: &Global, output: Output
     } else {
         for outcome in &outcomes {
             let word = if outcome.passed() { "PASS" } else { "FAIL" };
-            output.line(format!("{word} [{}] {} {}/{}", seconds(outcome.took), outcome.rule_id, kind(outcome.kind), outcome.name))?;
+            output.line(format!(
+                "{word} [{}] {} {}/{}",
+                seconds(outcome.took),
+                outcome.rule_id,
+                kind(outcome.kind),
+                outcome.name
+            ))?;
             if let Some(failure) = &outcome.failure {
                 output.line(format!("     {}", display::terminal_safe(failure)))?;
                 for reason in &outcome.reasons {
@@ -208,7 +228,11 @@ async fn test(packs: &Packs, only: Option<&str>, global: &Global, output: Output
                 }
             }
         }
-        output.line(format!("Summary [{}] {} samples run: {passed} passed, {failed} failed", seconds(started.elapsed()), outcomes.len()))?;
+        output.line(format!(
+            "Summary [{}] {} samples run: {passed} passed, {failed} failed",
+            seconds(started.elapsed()),
+            outcomes.len()
+        ))?;
     }
     Ok(if failed == 0 { ExitCode::Ok } else { ExitCode::Partial })
 }

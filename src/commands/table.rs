@@ -41,7 +41,8 @@ pub(crate) fn print<T>(
 }
 
 fn aligned<T>(items: &[T], columns: &[Column<T>]) -> String {
-    let rows: Vec<Vec<String>> = items.iter().map(|item| columns.iter().map(|column| (column.cell)(item)).collect()).collect();
+    let rows: Vec<Vec<String>> =
+        items.iter().map(|item| columns.iter().map(|column| (column.cell)(item)).collect()).collect();
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -51,8 +52,7 @@ fn aligned<T>(items: &[T], columns: &[Column<T>]) -> String {
         })
         .collect();
     let line = |cells: Vec<&str>| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         padded.join("  ").trim_end().to_owned()
     };
     let mut lines = vec![line(columns.iter().map(|column| column.name).collect())];

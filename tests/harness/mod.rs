@@ -98,10 +98,8 @@ impl Ran {
 /// The folder of public recordings, or `None` after saying that the test is skipped.
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub(crate) fn recordings(name: &str) -> Option<PathBuf> {
-    let root = env::var_os("KEYTRAIL_REAL_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
+    let root = env::var_os("KEYTRAIL_REAL_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     let folder = root.join(name);
     if folder.is_dir() {
         return Some(folder);

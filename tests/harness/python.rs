@@ -40,9 +40,14 @@ fn prepare() -> PathBuf {
     }
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(root.join("target")).expect("target folder");
-    step(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder), "python3 -m venv (Debian: apt-get install python3-venv)");
     step(
-        Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&requirements),
+        Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder),
+        "python3 -m venv (Debian: apt-get install python3-venv)",
+    );
+    step(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(&requirements),
         "pip install -r tests/requirements.txt",
     );
     fs::write(&made_from, wanted).expect("the folder was just made");

@@ -34,12 +34,15 @@ use crate::{
 
 const BATCH_ROWS: usize = 8 * 1024;
 
+/// Which values of a column are wanted.
+pub(crate) type Passes = Box<dyn FnMut(&ArrayRef) -> Result<BooleanArray, ArrowError> + Send>;
+
 /// A test that rows must pass, on one column.
 pub(crate) struct Test {
     /// The column.
     pub(crate) column: &'static str,
     /// True for the values that are wanted.
-    pub(crate) passes: Box<dyn FnMut(&ArrayRef) -> Result<BooleanArray, ArrowError> + Send>,
+    pub(crate) passes: Passes,
     /// Whether values between these can pass, for numbers and moments: row groups that cannot are not read at all.
     pub(crate) may_pass: Option<Box<dyn Fn(i64, i64) -> bool + Send>>,
 }

@@ -20,6 +20,7 @@
 --   known_by: created, used, changed or mentioned: the strongest way it is known
 --   consumer_count: how many principals used it that are neither upkeep nor sync agents
 --   use_count: how many uses these made
+--   last_evidence_at: for a parameter, the last KMS decrypt that a service made for a consumer; it names what a path read returned
 WITH life AS (
     SELECT
         secret_id,
@@ -56,6 +57,13 @@ use AS (
     FROM pairs
     GROUP BY secret_id
 ),
+evidence AS (
+    SELECT secret_id, max(event_at) AS last_evidence_at
+    FROM access_events
+    WHERE action = 'decrypt' AND outcome = 'ok' AND secret_kind = 'parameter' AND invoked_by IS NOT NULL
+        AND reader_class(principal_id) IS NULL
+    GROUP BY secret_id
+),
 changes AS (
     SELECT secret_id, count(*) AS rotation_count, max(rotated_at) AS last_rotation_at
     FROM rotations
@@ -78,7 +86,9 @@ SELECT
         ELSE 'mentioned'
     END AS known_by,
     coalesce(use.consumer_count, 0) AS consumer_count,
-    coalesce(use.use_count, 0) AS use_count
+    coalesce(use.use_count, 0) AS use_count,
+    evidence.last_evidence_at
 FROM life
 LEFT JOIN use ON use.secret_id = life.secret_id
 LEFT JOIN changes ON changes.secret_id = life.secret_id
+LEFT JOIN evidence ON evidence.secret_id = life.secret_id

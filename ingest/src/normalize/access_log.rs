@@ -75,7 +75,7 @@ pub fn access_log_line(
         ..row::empty(place)
     };
     let target = target(fields, api, account, region);
-    Ok(Normalized { event_at: Some(at), rows: row::spread(base, vec![target]), ..Normalized::default() })
+    Ok(Normalized { event_at: Some(at), rows: row::spread(base, vec![target], false), ..Normalized::default() })
 }
 
 /// The API in a CloudTrail record with this source, should AWS ever write one.

@@ -9,15 +9,14 @@
 use std::borrow::Cow;
 
 use keytrail_model::{Micros, Outcome, time};
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::{
     RecordPlace,
     error::RecordError,
-    outcome,
+    outcome, redact,
     target::Home,
-    wire::{self, Fields, Record},
+    wire::{self, Fields, Json, Record},
 };
 
 /// One call, understood as far as all services are alike.
@@ -35,6 +34,8 @@ pub(super) struct Call<'a> {
     pub(super) error_message: Option<Cow<'a, str>>,
     pub(super) outcome: Outcome,
     pub(super) is_service_event: bool,
+    /// The record's text holds nothing that must be taken out, so no column does.
+    pub(super) is_clean: bool,
 }
 
 impl<'a> Call<'a> {
@@ -60,6 +61,7 @@ impl<'a> Call<'a> {
             error_message,
             outcome,
             is_service_event,
+            is_clean: redact::is_clean(text),
         })
     }
 
@@ -146,13 +148,13 @@ pub(super) fn region<'a>(wire: &Record<'a>, place: &RecordPlace<'a>) -> Result<C
     wire::text(wire.region).or(place.region_hint.map(Cow::Borrowed)).ok_or(RecordError::Missing { field: "awsRegion" })
 }
 
-fn required<'a>(raw: Option<&'a RawValue>, field: &'static str) -> Result<Cow<'a, str>, RecordError> {
+fn required<'a>(raw: Option<Json<'a>>, field: &'static str) -> Result<Cow<'a, str>, RecordError> {
     let raw = raw.filter(|raw| raw.get() != "null").ok_or(RecordError::Missing { field })?;
     let text = wire::string(raw.get()).ok_or(RecordError::Invalid { field, expected: "text" })?;
     if text.is_empty() { Err(RecordError::Missing { field }) } else { Ok(text) }
 }
 
-pub(super) fn object<'a>(raw: Option<&'a RawValue>, field: &'static str) -> Result<Fields<'a>, RecordError> {
+pub(super) fn object<'a>(raw: Option<Json<'a>>, field: &'static str) -> Result<Fields<'a>, RecordError> {
     match raw {
         Some(raw) if raw.get() != "null" && !raw.get().starts_with('{') => {
             Err(RecordError::Invalid { field, expected: "an object" })

@@ -51,7 +51,7 @@ pub(super) fn fold_arn(text: &str) -> Option<Folded> {
         ("sts", "assumed-role") => {
             let (role, session) = rest.split_once('/').map_or((rest, None), |(role, session)| (role, Some(session)));
             Some(Folded {
-                principal_id: format!("arn:{}:iam::{}:role/{role}", arn.partition, arn.account),
+                principal_id: ["arn:", arn.partition, ":iam::", arn.account, ":role/", role].concat(),
                 kind: PrincipalKind::Role,
                 account,
                 session_name: session.filter(|session| !session.is_empty()).map(str::to_owned),

@@ -10,7 +10,7 @@ use super::{
     Normalized, RecordPlace, call,
     error::RecordError,
     redact, row, target,
-    wire::{self, Fields},
+    wire::{self, Fields, Json},
 };
 
 const SERVICE: &str = "secretsmanager.amazonaws.com";
@@ -20,7 +20,7 @@ pub fn secret_label_updated(envelope: &[u8], place: &RecordPlace<'_>) -> Result<
     let text = std::str::from_utf8(envelope).map_err(|_| RecordError::NotUtf8)?;
     let outer: &serde_json::value::RawValue =
         serde_json::from_str(text).map_err(|error| RecordError::NotJson { what: error.to_string() })?;
-    let fields = call::object(Some(outer), "envelope")?;
+    let fields = call::object(Some(Json::of(outer)), "envelope")?;
     let missing = |field| RecordError::Missing { field };
     let at = fields.text("time").ok_or(missing("time"))?;
     let at = time::parse_rfc3339(&at).ok_or(RecordError::Invalid { field: "time", expected: "an RFC 3339 time" })?;
@@ -55,5 +55,5 @@ pub fn secret_label_updated(envelope: &[u8], place: &RecordPlace<'_>) -> Result<
         raw: redact::json(text)?,
         ..row::empty(place)
     };
-    Ok(Normalized { event_at: Some(at), rows: row::spread(base, vec![secret]), ..Normalized::default() })
+    Ok(Normalized { event_at: Some(at), rows: row::spread(base, vec![secret], false), ..Normalized::default() })
 }

@@ -6,7 +6,9 @@
 //! Invariants: one pass, no tree, no recursion; nesting is bounded; AWS's own `HIDDEN_DUE_TO_SECURITY_REASONS` stays, and so
 //! do null, `true`, `false` and the few words that say how an API method is authorized.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
+
+use memchr::memmem::Finder;
 
 use super::{
     error::RecordError,
@@ -32,6 +34,51 @@ const HARMLESS: &[&[u8]] = &[
 
 /// The record's text without secrets.
 pub(super) fn json(text: &str) -> Result<String, RecordError> {
+    if is_clean(text) { Ok(text.to_owned()) } else { walk(text) }
+}
+
+/// A first look at a record's text, without taking it apart: true only if the walk would leave every byte as it is, and
+/// if no text in it holds anything that [`redact_text::text`] would take out. Most records are clean.
+///
+/// It says no too often rather than too seldom: to any escape, to whatever looks like a token, to every `:` and `=` behind a word
+/// that bears a secret, to prose with something in it, and to more brackets than may nest.
+pub(super) fn is_clean(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if opening_brackets(bytes) > MAX_DEPTH
+        || memchr::memchr(b'\\', bytes).is_some()
+        || redact_text::may_hold_token(bytes)
+    {
+        return false;
+    }
+    // Every key of an object ends before a colon, so this looks at keys and at assignments inside text alike.
+    let mut signs = memchr::memchr2_iter(b':', b'=', bytes);
+    if signs.any(|at| redact_text::assigns_secret(bytes, at)) {
+        return false;
+    }
+    PROSE.iter().all(|key| {
+        key.find_iter(bytes).all(|at| {
+            let end = at + key.needle().len();
+            let colon = skip_space(bytes, end);
+            let start = skip_space(bytes, colon + 1);
+            if bytes.get(colon) != Some(&b':') || bytes.get(start) != Some(&b'"') {
+                return true;
+            }
+            let value = text.get(start + 1..string_end(bytes, start).0 - 1).unwrap_or_default();
+            matches!(redact_text::text(value, Sort::Prose), Cow::Borrowed(_))
+        })
+    })
+}
+
+/// How many `{` and `[` there are, also inside text. The small sums are what lets the machine count many bytes at a time.
+fn opening_brackets(bytes: &[u8]) -> usize {
+    let of_chunk = |chunk: &[u8]| chunk.iter().fold(0_u8, |sum, byte| sum + u8::from(byte | 0x20 == b'{'));
+    bytes.chunks(128).map(|chunk| usize::from(of_chunk(chunk))).sum()
+}
+
+static PROSE: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [Finder::new(br#""errorMessage""#), Finder::new(br#""userAgent""#)]);
+
+fn walk(text: &str) -> Result<String, RecordError> {
     let bytes = text.as_bytes();
     // Escapes may hide a token from a plain search, so strings with escapes are always looked at one by one.
     let has_token = redact_text::may_hold_token(bytes);
@@ -243,6 +290,15 @@ mod tests {
         assert_eq!(json(&hidden), Err(RecordError::TooDeep { limit: MAX_DEPTH }));
     }
 
+    #[test]
+    fn an_ordinary_record_passes_the_first_look() {
+        let text = r#"{"eventVersion":"1.11","userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::1:assumed-role/r/s","accessKeyId":"ASIA"},
+            "userAgent":"Boto3/1.34.0 md/Botocore#1.34.0","requestParameters":{"secretId":"arn:aws:secretsmanager:eu-west-1:1:secret:app/db-password"},"responseElements":null}"#;
+        assert!(is_clean(text));
+        assert!(!is_clean(r#"{"responseElements":{"nextToken":"x"}}"#));
+        assert!(!is_clean(r#"{"userAgent":"8fJ2kQ9xLm4Zr7Tb1Vn6Wc3Yd5Hs0Gp+Ae/Ui2oK"}"#));
+    }
+
     const MARKER: &str = "pl4nted-m4rker";
 
     fn secret_key() -> impl Strategy<Value = String> {
@@ -271,6 +327,24 @@ mod tests {
             let clean = json(&text.expect("a tree prints")).expect("shallow");
             prop_assert!(!clean.contains(MARKER), "{clean}");
             prop_assert!(serde_json::from_str::<Value>(&clean).is_ok(), "{clean}");
+        }
+
+        #[test]
+        fn the_first_look_never_hides_what_the_walk_would_find(
+            tree in tree(),
+            pretty in any::<bool>(),
+            key in "[a-z \"$:=]{0,3}(password|token|x-api-key|userAgent|errorMessage|value|name|arn)",
+            value in "[ a-z'\":=&]{0,8}(password ?[=:] ?x|Value 'x' at 'value'|8fJ2kQ9xLm4Zr7Tb1Vn6Wc3Yd5Hs0Gp\\+Ae/Ui2oK|IQoJb3JpZ2luX2Vj|plain|)",
+        ) {
+            let tree = json!({"t": tree, key: value});
+            let text = if pretty { serde_json::to_string_pretty(&tree) } else { serde_json::to_string(&tree) };
+            let text = text.expect("a tree prints");
+            prop_assert_eq!(json(&text), walk(&text));
+        }
+
+        #[test]
+        fn the_first_look_agrees_on_any_text(text in "[\\[\\]{}\":,= '\\\\ez]{0,40}(token|value|pwd|Password)?[\\[\\]{}\":,= 'a]{0,20}") {
+            prop_assert_eq!(json(&text), walk(&text));
         }
 
         #[test]

@@ -87,24 +87,25 @@ pub(super) fn is_secret_key(key: &str) -> bool {
         || ENDS.iter().any(|end| plain.ends_with(end.as_bytes()))
 }
 
-/// The last two letters of every key in [`KEYS`] and [`ENDS`]: most members of a record are told apart by these.
+/// The last letters of every key in [`KEYS`] and [`ENDS`]: most members of a record are told apart by these.
 fn may_end_a_key(key: &[u8]) -> bool {
-    let [.., before, last] = key else { return false };
-    matches!(
-        (before | 0x20, last | 0x20),
-        (b'a', b'l')
-            | (b'd', b'e')
-            | (b'e', b'n' | b't' | b'y')
-            | (b'i', b'e')
-            | (b'n', b'g')
-            | (b'o', b'n')
-            | (b'r', b'd' | b'y')
-            | (b's', b'e')
-            | (b'u', b'e')
-            | (b'w', b'd')
-            | (b'x', b't')
-    ) || matches!(last, b'-' | b'_')
-        || matches!(before, b'-' | b'_')
+    let [rest @ .., first, second, last] = key else { return false };
+    match (first | 0x20, second | 0x20, last | 0x20) {
+        (b'i', b'o', b'n') => matches!(rest.last(), Some(b't' | b'T' | b'-' | b'_')),
+        (b'a', b'r', b'y')
+        | (b'a', b's', b'e')
+        | (b'e', b'x', b't')
+        | (b'i', b'a', b'l')
+        | (b'i', b'n', b'g')
+        | (b'k', b'e', b'n' | b'y')
+        | (b'k', b'i', b'e')
+        | (b'l', b'u', b'e')
+        | (b'o', b'd', b'e')
+        | (b'o', b'r', b'd')
+        | (b'p' | b's', b'w', b'd')
+        | (b'r', b'e', b't') => true,
+        _ => [first, second, last].iter().any(|byte| matches!(byte, b'-' | b'_')),
+    }
 }
 
 /// What a text is for: the more it may be a name, the less is taken out of it.
@@ -187,32 +188,46 @@ fn assignments(text: &str, found: &mut Vec<Range<usize>>) {
         if at < past {
             continue;
         }
-        let is_colon = bytes.get(at) == Some(&b':');
-        let before = bytes.get(..at).unwrap_or_default().trim_ascii_end();
-        let (before, is_quoted) = match before {
-            [rest @ .., b'\\', b'"' | b'\''] | [rest @ .., b'"' | b'\''] => (rest, true),
-            _ => (before, false),
-        };
-        if !may_end_a_key(before) {
-            continue;
-        }
-        let word_at = before.iter().rposition(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
-        let word = text.get(word_at.map_or(0, |at| at + 1)..before.len()).unwrap_or_default();
-        // `/app/password:3` is a parameter's selector, not an assignment.
-        let is_assignment = is_secret_key(word) && (!is_colon || is_quoted || is_header(word));
-        if let Some(value) = is_assignment.then(|| assigned(bytes, at + 1)).flatten() {
+        if let Some(value) = assigns_secret(bytes, at).then(|| assigned(bytes, at + 1)).flatten() {
             past = value.end;
             found.push(value);
         }
     }
 }
 
+/// Does the sign (`:` or `=`) at this place stand behind a key or a word that bears a secret, as the key of a member or in an
+/// assignment?
+pub(super) fn assigns_secret(text: &[u8], at: usize) -> bool {
+    let is_colon = text.get(at) == Some(&b':');
+    word_before(text.get(..at).unwrap_or_default())
+        // `/app/password:3` is a parameter's selector, not an assignment.
+        .is_some_and(|(word, is_quoted)| (!is_colon || is_quoted || is_header(word)) && is_secret_key(word))
+}
+
+/// The last word before a sign, and whether it was quoted; `None` where it cannot bear a secret.
+fn word_before(before: &[u8]) -> Option<(&str, bool)> {
+    let before = before.trim_ascii_end();
+    let (before, is_quoted) = match before {
+        [rest @ .., b'\\', b'"' | b'\''] | [rest @ .., b'"' | b'\''] => (rest, true),
+        _ => (before, false),
+    };
+    if !may_end_a_key(before) {
+        return None;
+    }
+    let word_at = before.iter().rposition(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
+    let word = before.get(word_at.map_or(0, |at| at + 1)..)?;
+    Some((std::str::from_utf8(word).ok()?, is_quoted))
+}
+
 fn is_header(word: &str) -> bool {
-    ["secretaccesskey", "sessiontoken", "xapikey", "authorization", "securitytoken"].iter().any(|key| {
-        let mut plain = word.bytes().filter(|byte| !matches!(byte, b'-' | b'_')).map(|byte| byte.to_ascii_lowercase());
-        let same = key.bytes().all(|byte| plain.next() == Some(byte));
-        same && plain.next().is_none()
-    })
+    // The shortest of them has seven letters; most words before a colon are parts of an ARN.
+    word.len() >= 7
+        && ["secretaccesskey", "sessiontoken", "xapikey", "authorization", "securitytoken"].iter().any(|key| {
+            let mut plain =
+                word.bytes().filter(|byte| !matches!(byte, b'-' | b'_')).map(|byte| byte.to_ascii_lowercase());
+            let same = key.bytes().all(|byte| plain.next() == Some(byte));
+            same && plain.next().is_none()
+        })
 }
 
 /// The value that begins at or after `start`.
@@ -302,9 +317,18 @@ mod tests {
 
     #[test]
     fn knows_the_keys_that_bear_secrets() {
-        for key in
-            ["sessionToken", "SecretAccessKey", "x-api-key", "masterUserPassword", "nextToken", "VALUE", "apiKey"]
-        {
+        for key in [
+            "p-w-d",
+            "authorizat-ion",
+            "TOK_EN",
+            "sessionToken",
+            "SecretAccessKey",
+            "x-api-key",
+            "masterUserPassword",
+            "nextToken",
+            "VALUE",
+            "apiKey",
+        ] {
             assert!(is_secret_key(key), "{key}");
         }
         for key in [

@@ -34,6 +34,10 @@ pub(super) fn base(
         origin::of(wire::text(wire.source_address).as_deref(), wire::text(wire.vpc_endpoint_id).as_deref(), on_behalf);
     let user_agent = wire::text(wire.user_agent);
     let addendum = Fields::of(wire.addendum);
+    let is_clean = call.is_clean;
+    let clean = |text: &str| if is_clean { text.to_owned() } else { clean(text) };
+    let prose = |text: &str| if is_clean { text.to_owned() } else { redact_text::text(text, Sort::Prose).into_owned() };
+    let own = |text: String| if is_clean { text } else { self::clean(&text) };
     let is_correction = addendum.text("reason").is_some_and(|reason| reason == "UPDATED_DATA");
     Ok(AccessEvent {
         event_id: call.event_id.clone(),
@@ -43,13 +47,13 @@ pub(super) fn base(
         event_source: clean(&call.source),
         event_name: clean(&call.name),
         outcome: call.outcome,
-        principal_id: clean(&who.principal_id),
+        principal_id: own(who.principal_id),
         principal_kind: who.kind,
         principal_account: who.account,
-        principal_unique_id: who.unique_id.as_deref().map(clean),
-        session_name: who.session_name.as_deref().map(clean),
-        source_identity: who.source_identity.as_deref().map(clean),
-        access_key_id: who.access_key_id.as_deref().map(clean),
+        principal_unique_id: who.unique_id.map(own),
+        session_name: who.session_name.map(own),
+        source_identity: who.source_identity.map(own),
+        access_key_id: who.access_key_id.map(own),
         credential_kind: who.credential_kind,
         mfa: who.mfa,
         invoked_by: who.invoked_by,
@@ -57,14 +61,14 @@ pub(super) fn base(
         source_ip: origin.source_ip,
         source_network: origin.source_network.map(str::to_owned),
         vpc_endpoint_id: origin.vpc_endpoint_id,
-        user_agent: user_agent.as_deref().map(|text| redact_text::text(text, Sort::Prose).into_owned()),
+        user_agent: user_agent.as_deref().map(prose),
         user_agent_family: user_agent.as_deref().map(|text| user_agent::family(text).to_owned()),
         tls_version: owned(Fields::of(wire.tls).text("tlsVersion")),
         account_id: call.account.clone().into_owned(),
         region: call.region.clone().into_owned(),
         error_code: call.error_code.as_deref().map(clean),
-        error_message: call.error_message.as_deref().map(|text| redact_text::text(text, Sort::Prose).into_owned()),
-        raw: redact::json(text)?,
+        error_message: call.error_message.as_deref().map(prose),
+        raw: if is_clean { text.to_owned() } else { redact::json(text)? },
         ..empty(place)
     })
 }
@@ -73,28 +77,29 @@ pub(super) fn base(
 pub(super) fn rows(base: AccessEvent, action: Action, targets: Vec<Target>, call: &Call<'_>) -> Vec<AccessEvent> {
     let with_decryption = (action == Action::Read).then(|| call.request.flag("withDecryption")).flatten();
     let base = AccessEvent { action, with_decryption, ..base };
-    spread(base, targets)
+    spread(base, targets, call.is_clean)
 }
 
-/// Copies of a row, each with one of the targets.
-pub(super) fn spread(base: AccessEvent, targets: Vec<Target>) -> Vec<AccessEvent> {
+/// Copies of a row, each with one of the targets. `is_clean` says that the record was found to hold no secret.
+pub(super) fn spread(base: AccessEvent, targets: Vec<Target>, is_clean: bool) -> Vec<AccessEvent> {
     let mut targets = targets.into_iter();
     let Some(last) = targets.next_back() else { return Vec::new() };
-    let mut rows: Vec<AccessEvent> = targets.map(|target| with_target(base.clone(), target)).collect();
-    rows.push(with_target(base, last));
+    let mut rows: Vec<AccessEvent> = targets.map(|target| with_target(base.clone(), target, is_clean)).collect();
+    rows.push(with_target(base, last, is_clean));
     rows
 }
 
-fn with_target(row: AccessEvent, target: Target) -> AccessEvent {
+fn with_target(row: AccessEvent, target: Target, is_clean: bool) -> AccessEvent {
+    let own = |text: String| if is_clean { text } else { clean(&text) };
     AccessEvent {
-        secret_id: target.id.as_deref().map(clean),
-        secret_name: target.name.as_deref().map(clean),
+        secret_id: target.id.map(own),
+        secret_name: target.name.map(own),
         secret_kind: target.kind,
         secret_account: target.account,
         secret_region: target.region,
         secret_resolution: target.resolution,
-        version_id: target.version_id.as_deref().map(clean),
-        version_stage: target.version_stage.as_deref().map(clean),
+        version_id: target.version_id.map(own),
+        version_stage: target.version_stage.map(own),
         version_evidence: target.evidence,
         ..row
     }

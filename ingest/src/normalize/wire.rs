@@ -14,12 +14,28 @@ use serde_json::value::RawValue;
 
 use super::error::RecordError;
 
+/// The JSON text of one value. It is part of a text that was checked as a whole, so what stands inside needs no second
+/// check; whoever reads it gives up quietly where that does not hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Json<'a>(&'a str);
+
+impl<'a> Json<'a> {
+    /// The members of an object that was just checked.
+    pub(super) fn of(raw: &'a RawValue) -> Self {
+        Self(raw.get())
+    }
+
+    pub(super) fn get(self) -> &'a str {
+        self.0
+    }
+}
+
 macro_rules! record {
     ($($field:ident = $key:literal),+ $(,)?) => {
         /// The known members of a CloudTrail record, each as its JSON text.
         #[derive(Default)]
         pub(super) struct Record<'a> {
-            $(pub(super) $field: Option<&'a RawValue>,)+
+            $(pub(super) $field: Option<Json<'a>>,)+
             twice: Option<&'static str>,
         }
 
@@ -35,7 +51,7 @@ macro_rules! record {
                 while let Some(Key(key)) = map.next_key()? {
                     match key.as_ref() {
                         $($key => {
-                            if record.$field.replace(map.next_value()?).is_some() {
+                            if record.$field.replace(Json::of(map.next_value()?)).is_some() {
                                 record.twice = Some($key);
                             }
                         })+
@@ -83,19 +99,19 @@ impl<'a> Record<'a> {
 
 /// One level of a JSON object.
 #[derive(Default)]
-pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 impl<'a> Fields<'a> {
     /// The members of an object; none for null, for anything that is no object, and for nothing.
-    pub(super) fn of(raw: Option<&'a RawValue>) -> Self {
+    pub(super) fn of(raw: Option<Json<'a>>) -> Self {
         match raw {
-            Some(raw) if raw.get().starts_with('{') => serde_json::from_str(raw.get()).unwrap_or_default(),
+            Some(Json(text)) if text.starts_with('{') => members(text).unwrap_or_default(),
             _ => Self::default(),
         }
     }
 
     /// The last member of that name, if it is not null.
-    pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+    pub(super) fn raw(&self, name: &str) -> Option<Json<'a>> {
         let (_, raw) = self.0.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         (raw.get() != "null").then_some(*raw)
     }
@@ -127,7 +143,7 @@ impl<'a> Fields<'a> {
 
     /// Every member that is text.
     pub(super) fn all_texts(&self) -> impl Iterator<Item = Cow<'a, str>> {
-        self.0.iter().filter_map(|(_, raw)| text(Some(raw)))
+        self.0.iter().filter_map(|(_, raw)| text(Some(*raw)))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -136,15 +152,105 @@ impl<'a> Fields<'a> {
 }
 
 /// The items of a JSON array; none for anything else.
-pub(super) fn list(raw: Option<&RawValue>) -> Vec<&RawValue> {
+pub(super) fn list(raw: Option<Json<'_>>) -> Vec<Json<'_>> {
     match raw {
-        Some(raw) if raw.get().starts_with('[') => serde_json::from_str(raw.get()).unwrap_or_default(),
+        Some(Json(text)) if text.starts_with('[') => items(text).unwrap_or_default(),
         _ => Vec::new(),
     }
 }
 
+/// The members of the object that the text is.
+fn members(text: &str) -> Option<Fields<'_>> {
+    let bytes = text.as_bytes();
+    let mut fields = Vec::new();
+    let mut at = skip_space(bytes, 1);
+    while *bytes.get(at)? != b'}' {
+        let end = string_end(bytes, at)?;
+        let key = string(text.get(at..end)?)?;
+        at = skip_space(bytes, end);
+        if *bytes.get(at)? != b':' {
+            return None;
+        }
+        let (value, next) = value(text, skip_space(bytes, at + 1))?;
+        if fields.is_empty() {
+            fields.reserve(8);
+        }
+        fields.push((key, value));
+        at = next;
+    }
+    Some(Fields(fields))
+}
+
+/// The items of the array that the text is.
+fn items(text: &str) -> Option<Vec<Json<'_>>> {
+    let bytes = text.as_bytes();
+    let mut items = Vec::new();
+    let mut at = skip_space(bytes, 1);
+    while *bytes.get(at)? != b']' {
+        let (value, next) = value(text, at)?;
+        items.push(value);
+        at = next;
+    }
+    Some(items)
+}
+
+/// The value that begins at `start`, and the place after it and a comma.
+fn value(text: &str, start: usize) -> Option<(Json<'_>, usize)> {
+    let bytes = text.as_bytes();
+    let end = match bytes.get(start)? {
+        b'"' => string_end(bytes, start)?,
+        b'{' | b'[' => nested_end(bytes, start)?,
+        _ => {
+            start
+                + bytes
+                    .get(start..)?
+                    .iter()
+                    .position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))?
+        }
+    };
+    let next = skip_space(bytes, end);
+    let next = if bytes.get(next) == Some(&b',') { skip_space(bytes, next + 1) } else { next };
+    (end > start).then_some((Json(text.get(start..end)?), next))
+}
+
+/// The place after the closing quote of the string that begins at `start`.
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes.get(at) == Some(&b'"') {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// The place after the bracket that closes the one at `start`.
+fn nested_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut at = start;
+    loop {
+        match bytes.get(at)? {
+            b'"' => {
+                at = string_end(bytes, at)?;
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 1 => return Some(at + 1),
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+fn skip_space(bytes: &[u8], start: usize) -> usize {
+    let rest = bytes.get(start..).unwrap_or_default();
+    start + rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).unwrap_or(rest.len())
+}
+
 /// Text that is not empty; a number gives its own digits.
-pub(super) fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
+pub(super) fn text(raw: Option<Json<'_>>) -> Option<Cow<'_, str>> {
     let json = raw?.get();
     let text = match json.as_bytes().first()? {
         b'"' => string(json)?,
@@ -164,7 +270,7 @@ pub(super) fn string(json: &str) -> Option<Cow<'_, str>> {
 }
 
 /// `true`, `false`, or these words as text, as CloudTrail writes some flags.
-pub(super) fn flag(raw: Option<&RawValue>) -> Option<bool> {
+pub(super) fn flag(raw: Option<Json<'_>>) -> Option<bool> {
     match raw?.get() {
         "true" | "\"true\"" | "\"True\"" => Some(true),
         "false" | "\"false\"" | "\"False\"" => Some(false),
@@ -196,30 +302,6 @@ impl<'de> Deserialize<'de> for Key<'de> {
         }
 
         source.deserialize_bytes(KeyVisitor)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::with_capacity(8);
-                while let Some(Key(key)) = map.next_key()? {
-                    fields.push((key, map.next_value()?));
-                }
-                Ok(fields)
-            }
-        }
-
-        source.deserialize_map(FieldsVisitor).map(Fields)
     }
 }
 

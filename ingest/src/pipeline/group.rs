@@ -73,7 +73,7 @@ impl GroupReader {
     /// Reads, asks, decodes.
     pub(super) async fn read<S: Store>(
         self: Arc<Self>,
-        store: &S,
+        store: S,
         group: Vec<Found>,
     ) -> Result<Vec<Outcome>, IngestError> {
         let permits = Arc::clone(&self.permits).acquire_many_owned(self.permits_for(&group)).await;

@@ -56,14 +56,16 @@ pub async fn ingest<S: Store>(
     let reader = Arc::new(GroupReader::new(settings.clone(), request.scope));
     let mut read = std::pin::pin!(
         stream::iter(groups(inside))
-            .map(|group| Arc::clone(&reader).read(store, group))
+            // Tasks of their own: a reader that waits inside the store while nobody polls it, because a commit is under way,
+            // could hold what that commit waits for.
+            .map(|group| tokio::spawn(Arc::clone(&reader).read(store.clone(), group)))
             .buffered(settings.workers.max(1))
     );
     let mut pending = Pending::default();
     // The same bytes under the same key may come from two folders; the store cannot know the first before it is committed.
     let mut seen = HashSet::new();
     while let Some(outcomes) = read.next().await {
-        for outcome in outcomes? {
+        for outcome in outcomes.map_err(worker_ended)?? {
             match outcome {
                 Outcome::Known => summary.counts.known += 1,
                 Outcome::Decoded(decoded) if !seen.insert(decoded.entry.object.digest()) => summary.counts.known += 1,

@@ -8,8 +8,8 @@ use std::{collections::HashSet, error::Error, future::Future};
 use keytrail_lake::{Batch, Committed, Lake, LakeError};
 use keytrail_model::ObjectId;
 
-/// Takes batches, each in one atomic commit, and remembers their objects.
-pub trait Store: Sync {
+/// Takes batches, each in one atomic commit, and remembers their objects. A clone is the same store.
+pub trait Store: Clone + Send + Sync + 'static {
     type Error: Error + Send + Sync + 'static;
 
     /// Those of the objects that are in the ledger already.

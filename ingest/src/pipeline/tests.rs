@@ -17,13 +17,14 @@ use crate::{
     source::Source,
 };
 
-/// A lake as the pipeline sees one.
-#[derive(Default)]
+/// A lake as the pipeline sees one: like the real one it answers under a lock that its commits need too.
+#[derive(Clone, Default)]
 struct Memory {
-    ledger: Mutex<HashMap<ObjectId, ObjectEntry>>,
-    events: Mutex<HashSet<(String, String)>>,
-    keys: Mutex<Vec<String>>,
-    commits: AtomicU64,
+    answering: Arc<tokio::sync::Mutex<()>>,
+    ledger: Arc<Mutex<HashMap<ObjectId, ObjectEntry>>>,
+    events: Arc<Mutex<HashSet<(String, String)>>>,
+    keys: Arc<Mutex<Vec<String>>>,
+    commits: Arc<AtomicU64>,
     refuse_at: Option<u64>,
 }
 
@@ -35,12 +36,16 @@ impl Store for Memory {
     type Error = Full;
 
     async fn committed(&self, objects: &[ObjectId]) -> Result<HashSet<ObjectId>, Full> {
+        let _answering = self.answering.lock().await;
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
         let ledger = self.ledger.lock().expect("not poisoned");
         Ok(objects.iter().filter(|object| ledger.contains_key(object)).cloned().collect())
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, Full> {
-        tokio::task::yield_now().await;
+        let _answering = self.answering.lock().await;
         let number = self.commits.fetch_add(1, Ordering::Relaxed);
         if self.refuse_at == Some(number) {
             return Err(Full);

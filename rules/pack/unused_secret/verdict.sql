@@ -15,12 +15,13 @@ WITH asked AS (
         AND secret_id LIKE 'arn:%'
         AND first_seen_at <= $as_of
 ),
--- The last consumer of each secret, and whether it is still around.
+-- The last consumer of each secret, and whether it is a workload: a role that is no person's.
 last_readers AS (
-    SELECT secret_id, principal_id, last_read_at, read_count, days_active, last_seen_at
+    SELECT secret_id, principal_id, last_read_at, read_count, days_active, is_workload
     FROM (
         SELECT
-            pair.secret_id, pair.principal_id, pair.last_read_at, pair.read_count, pair.days_active, who.last_seen_at,
+            pair.secret_id, pair.principal_id, pair.last_read_at, pair.read_count, pair.days_active,
+            who.principal_kind = 'role' AND who.principal_id NOT LIKE '%:role/aws-reserved/sso.amazonaws.com/%' AS is_workload,
             row_number() OVER (PARTITION BY pair.secret_id ORDER BY pair.last_read_at DESC, pair.principal_id) AS age
         FROM pairs AS pair
         JOIN principals AS who ON who.principal_id = pair.principal_id
@@ -62,11 +63,12 @@ covered AS (
 facts AS (
     SELECT
         asked.*,
-        greatest(asked.last_use_at, copies.last_use_at) AS any_use_at,
+        -- A path read does not name what it returned; the KMS decrypts made for it do.
+        greatest(asked.last_use_at, copies.last_use_at, asked.last_evidence_at) AS any_use_at,
         last_readers.principal_id AS last_reader,
         last_readers.read_count AS last_reader_count,
         last_readers.days_active AS last_reader_days,
-        last_readers.last_seen_at AS last_reader_seen_at,
+        last_readers.is_workload AS last_reader_is_workload,
         under_paths.path_read_at,
         covered.covered_from,
         covered.gap_from,
@@ -91,8 +93,8 @@ judged AS (
             WHEN covered_from IS NULL THEN 'uncovered'
             WHEN covered_from > since + INTERVAL '1 hour' THEN 'short_history'
             WHEN gap_hours > 0 THEN 'gap'
-            -- Read on a day or two and never again, by a reader that is still at work: it may hold the value since it started.
-            WHEN last_reader_days <= 2 AND last_reader_seen_at >= since THEN 'start_time_reader'
+            -- Read on a day or two and never again, by a workload: a task that still runs may hold the value since it started.
+            WHEN last_reader_days <= 2 AND last_reader_is_workload THEN 'start_time_reader'
             WHEN any_use_at IS NOT NULL THEN 'idle'
             WHEN last_read_at IS NOT NULL THEN 'upkeep_only'
             ELSE 'never'
@@ -114,7 +116,7 @@ SELECT
         WHEN 'uncovered' THEN 'no logs of its account and region are in the lake'
         WHEN 'short_history' THEN 'the logs of its account and region do not reach back so far'
         WHEN 'gap' THEN concat('the logs have a gap of ', CAST(gap_hours AS VARCHAR), ' hours')
-        WHEN 'start_time_reader' THEN 'its last reader read it on one or two days only and is still at work, so it may hold the value since its start'
+        WHEN 'start_time_reader' THEN 'its last reader is a workload that read it on one or two days only, so a task that still runs may hold the value since its start'
         WHEN 'idle' THEN 'nobody but upkeep has read it since its last use'
         WHEN 'upkeep_only' THEN 'it was only ever read by upkeep, such as its rotation function'
         ELSE 'it was never read at all'

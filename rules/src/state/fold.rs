@@ -47,10 +47,8 @@ impl State {
         let secret = self.resolve(typed, row, touched);
         touched.secrets.insert(secret);
         self.fold_secret(secret, principal, row);
-        if row.changed {
-            if row.shared_event_id.is_some() || row.corrects_event_id.is_some() {
-                touched.doubtful.insert(secret);
-            }
+        if row.changed && (row.shared_event_id.is_some() || row.corrects_event_id.is_some()) {
+            touched.doubtful.insert(secret);
         }
         if row.is_use() && !(row.changed && self.has_counted(secret, principal, row)) {
             self.fold_use(secret, principal, row, touched);
@@ -167,6 +165,10 @@ impl State {
                     }
                 }
             }
+            if row.action == "decrypt" && row.invoked_by.is_some() && row.secret_kind == Some("parameter") {
+                let last = secret.evidenced.entry(principal).or_insert(row.event_at);
+                *last = row.event_at.max(*last);
+            }
             let pending = row.version_stage.is_some_and(|stage| stage.contains("AWSPENDING"));
             let stages =
                 row.event_name == "UpdateSecretVersionStage" || (row.event_name == "PutSecretValue" && pending);
@@ -233,6 +235,10 @@ impl State {
             for (version, first) in old.versions {
                 let seen = new.versions.entry(version).or_insert(first);
                 *seen = first.min(*seen);
+            }
+            for (principal, at) in old.evidenced {
+                let last = new.evidenced.entry(principal).or_insert(at);
+                *last = at.max(*last);
             }
             for (principal, count) in old.stagers {
                 *new.stagers.entry(principal).or_default() += count;

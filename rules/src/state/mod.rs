@@ -74,6 +74,8 @@ pub struct Secret {
     pub signals: BTreeSet<Signal>,
     /// The first read of each version that KMS says was read as the current one.
     pub versions: BTreeMap<String, Micros>,
+    /// Parameters: the last KMS decrypt that a service made for each principal. It names what a path read returned.
+    pub evidenced: BTreeMap<Id, Micros>,
     /// Who staged new values (a value put under `AWSPENDING`, a stage moved), and how often.
     pub stagers: BTreeMap<Id, u32>,
 }

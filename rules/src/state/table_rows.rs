@@ -59,6 +59,7 @@ pub(super) struct SecretRow<'a> {
     pub(super) known_by: &'a str,
     pub(super) consumer_count: i64,
     pub(super) use_count: i64,
+    pub(super) last_evidence_at: Option<Micros>,
 }
 
 #[derive(Serialize)]

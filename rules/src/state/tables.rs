@@ -209,6 +209,7 @@ impl State {
                     },
                     consumer_count: 0,
                     use_count: 0,
+                    last_evidence_at: None,
                 };
                 for (key, pair) in self.pairs.range((id, Id::MIN)..=(id, Id::MAX)) {
                     row.reader_count += 1;
@@ -226,6 +227,11 @@ impl State {
                         }
                     }
                 }
+                let consumers = secret
+                    .evidenced
+                    .iter()
+                    .filter(|(principal, _)| classes.class_of(self.ids.text(**principal)).is_none());
+                row.last_evidence_at = consumers.map(|(_, at)| *at).max();
                 let rotated = rotations(&secret.signals);
                 row.rotation_count = rotated.len() as i64;
                 row.last_rotation_at = rotated.last().map(|rotation| rotation.rotated_at);
@@ -254,6 +260,7 @@ impl State {
                 text("known_by"),
                 number("consumer_count"),
                 number("use_count"),
+                moment("last_evidence_at"),
             ],
             &rows,
         )

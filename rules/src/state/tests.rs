@@ -140,7 +140,7 @@ fn a_name_learned_later_joins_what_was_read_under_it() {
     let mut state = State::default();
     let typed =
         Event { secret_id: Some("prod/db".into()), secret_resolution: "unresolved".into(), ..read("a", 10, "p") };
-    fold(&mut state, &[typed.clone()], false);
+    fold(&mut state, std::slice::from_ref(&typed), false);
     fold(&mut state, &[read("b", 20, "p"), read("c", 30, "q")], false);
     fold(&mut state, &[Event { event_id: "d".into(), event_at: 40, ..typed }], false);
     let pairs = named(&state, "pairs");

@@ -1,6 +1,8 @@
 //! A corpus for benchmarks: the same records as a simulation, without a story, in objects of very different sizes.
 //!
-//! Objects hold 200 to 20,000 records each; the given share of records is about secrets. Same options, same bytes.
+//! Objects hold 200 to 20,000 records each. The given share of records is what `scope = "secrets"` keeps: calls for secrets
+//! with their KMS evidence, and the few people and roles that take up a role. As in real trails most sessions are those of
+//! AWS services, and public parameters are asked for now and then. Same options, same bytes.
 
 use std::path::PathBuf;
 
@@ -11,7 +13,7 @@ use crate::{
     cast::{Cast, Host, Kind, STREAMS},
     delivery::{envelope, file_path},
     error::{Result, SimulateError, SimulateErrorKind},
-    identity::host,
+    identity::{aws_service, host},
     plan::{Ask, Outcome, Plan},
     random::{alnum, chance, pick, random_for},
     tree::Tree,
@@ -26,7 +28,7 @@ pub struct CorpusOptions {
     pub target_json_bytes: u64,
     /// Everything random follows from this.
     pub seed: u64,
-    /// The share of records about secrets, KMS evidence included.
+    /// The share of records that a reader of secrets keeps, KMS evidence and sessions of people and roles included.
     pub secrets_share: f64,
 }
 
@@ -44,7 +46,7 @@ pub struct CorpusSummary {
     pub files: u64,
     /// Records in them.
     pub records: u64,
-    /// Of these, the ones about secrets.
+    /// Of these, the ones that a reader of secrets keeps.
     pub secret_records: u64,
     /// Before compression.
     pub json_bytes: u64,
@@ -53,6 +55,43 @@ pub struct CorpusSummary {
 }
 
 const START: i64 = 1_785_542_400;
+
+/// Of the sessions in the noise, those that people and roles take up; AWS services take up the others.
+const OWN_SESSIONS: f64 = 0.05;
+/// The share of all records that these come to.
+const OWN_SESSIONS_SHARE: f64 = 0.002;
+/// Of the calls for public parameters in the noise, those that stay.
+const PUBLIC_PARAMETERS: f64 = 0.05;
+
+const PUBLIC_PARAMETER: &str = "/aws/service/";
+const SESSION: &str = "\"eventName\":\"AssumeRole\"";
+const BY_SERVICE: &str = "\"userIdentity\":{\"type\":\"AWSService\"";
+const SERVICES: &[&str] = &[
+    "ec2.amazonaws.com",
+    "lambda.amazonaws.com",
+    "ecs-tasks.amazonaws.com",
+    "config.amazonaws.com",
+    "autoscaling.amazonaws.com",
+    "delivery.logs.amazonaws.com",
+];
+
+/// The same session, taken up by an AWS service: no TLS, its own name for an address.
+fn taken_up_by_service(record: &str, account: &'static str, service: &'static str) -> String {
+    let caller = aws_service(account, service);
+    let between = |from: &str, to: &str| {
+        let (_, rest) = record.split_once(from).unwrap_or_default();
+        rest.split_once(to).map_or(rest, |(part, _)| part)
+    };
+    let middle = between(",\"eventTime\":", ",\"sourceIPAddress\":");
+    let rest = between(",\"requestParameters\":", ",\"vpcEndpointId\":");
+    let rest = rest.split_once(",\"tlsDetails\":").map_or(rest.trim_end_matches('}'), |(before, _)| before);
+    let rest = rest.split_once(",\"eventCategory\":").map_or(rest, |(before, _)| before);
+    format!(
+        "{{\"eventVersion\":\"1.11\",\"userIdentity\":{},\"eventTime\":{middle},\"sourceIPAddress\":\"{service}\",\
+         \"userAgent\":\"{service}\",\"requestParameters\":{rest},\"eventCategory\":\"Management\"}}",
+        caller.identity(),
+    )
+}
 
 /// Writes a corpus.
 pub fn corpus(options: &CorpusOptions) -> Result<CorpusSummary> {
@@ -82,7 +121,8 @@ pub fn corpus(options: &CorpusOptions) -> Result<CorpusSummary> {
             let when = at + random.random_range(0..300);
             let mut json = String::with_capacity(1_800);
             // A read is two records: the call and its evidence.
-            if chance(&mut random, options.secrets_share / (2.0 - options.secrets_share)) {
+            let share = (options.secrets_share - OWN_SESSIONS_SHARE).max(0.0);
+            if chance(&mut random, share / (2.0 - share)) {
                 let secret = *pick(&mut random, &secrets);
                 let role = cast.role(
                     place.account,
@@ -106,6 +146,17 @@ pub fn corpus(options: &CorpusOptions) -> Result<CorpusSummary> {
                 continue;
             }
             noises[stream].write(when, &mut json);
+            if json.contains(PUBLIC_PARAMETER) && !chance(&mut random, PUBLIC_PARAMETERS) {
+                continue;
+            }
+            if json.contains(SESSION) && !json.contains(BY_SERVICE) {
+                if chance(&mut random, OWN_SESSIONS) {
+                    summary.secret_records += 1;
+                } else {
+                    let service = pick::<&str>(&mut random, SERVICES);
+                    json = taken_up_by_service(&json, place.account, service);
+                }
+            }
             records.push(json);
         }
         at += 60;

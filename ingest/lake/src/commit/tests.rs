@@ -213,7 +213,7 @@ async fn absurd_times_and_hostile_texts_are_stored_and_found_again() {
 fn overlapping(worker: usize) -> Vec<Batch> {
     (0..20)
         .map(|number| {
-            let at = START + i64::try_from(number).unwrap_or_default() * SECOND;
+            let at = START + i64::from(number) * SECOND;
             let shared = from_object(read(&format!("both-{number}"), "a", at), &format!("{worker}-{number}"));
             let own = from_object(read(&format!("own-{worker}-{number}"), "b", at), &format!("{worker}-{number}"));
             // The decrypt of a read that the other worker may be committing at this moment.
@@ -291,7 +291,7 @@ async fn a_commit_dropped_anywhere_loses_and_doubles_nothing() {
         }
         pending.rows.extend(once.rows);
         pending.objects.extend(once.objects);
-        if next(&mut state) % 6 == 0 || round == 219 {
+        if next(&mut state).is_multiple_of(6) || round == 219 {
             // The process died; another one starts and is given everything again, done or not.
             lake = Lake::open(folder.path(), LakeSettings::default()).await.expect("a lake");
             lake.commit(std::mem::take(&mut pending)).await.expect("the commit again");

@@ -197,7 +197,7 @@ pub(crate) fn decode_stored_events(batch: &RecordBatch) -> Result<Vec<StoredEven
                 error_message: error_message.owned(row),
                 with_decryption: flag(&with_decryption, row),
                 object_key: object_key.must(row)?,
-                record_index: record_index.is_valid(row).then(|| record_index.value(row)).unwrap_or_default(),
+                record_index: if record_index.is_valid(row) { record_index.value(row) } else { 0 },
                 raw: raw.must(row)?,
             };
             let ingested_at = micros(&ingested_at, row).ok_or_else(|| missing("ingested_at"))?;

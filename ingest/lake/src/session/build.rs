@@ -45,6 +45,9 @@ const IDENTITIES_OF_NAMES: &str = "SELECT secret_id, secret_account, secret_regi
         AND secret_name IN (SELECT typed_name FROM unresolved_events) \
     GROUP BY secret_id, secret_account, secret_region, secret_name";
 
+/// What a sort sets aside for merging what it spilled.
+const SORT_RESERVATION_BYTES: usize = 1 << 20;
+
 /// What a session is made with.
 #[derive(Clone, Debug, Default)]
 pub struct SessionSettings {
@@ -157,6 +160,9 @@ fn empty(settings: &SessionSettings) -> Result<SessionContext, SessionError> {
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
     options.optimizer.prefer_hash_join = settings.prefer_hash_join;
+    // Every sort sets this aside before its first row. A view over views has dozens of sorts: at the engine's own 10 MB
+    // they would use up the pool between them.
+    options.execution.sort_spill_reservation_bytes = SORT_RESERVATION_BYTES.min(limits.memory_bytes / 256);
     options.sql_parser.collect_spans = true;
     let state = SessionStateBuilder::new()
         .with_config(config)

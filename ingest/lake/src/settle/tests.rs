@@ -9,6 +9,9 @@ use super::*;
 use crate::testing::{bare, decrypt, read, secret_arn};
 
 /// A table in memory that takes batches as the lake does: facts, fates, changes.
+/// Version, how it is known, and which event the row corrects.
+type Told = (Option<String>, Option<VersionEvidence>, Option<String>);
+
 #[derive(Default)]
 struct Rows {
     rows: Vec<AccessEvent>,
@@ -39,7 +42,7 @@ impl Rows {
         }
     }
 
-    fn told(&self) -> BTreeMap<RowKey, (Option<String>, Option<VersionEvidence>, Option<String>)> {
+    fn told(&self) -> BTreeMap<RowKey, Told> {
         let row = |row: &AccessEvent| {
             let key = (row.account_id.clone(), row.event_id.clone(), row.secret_id.clone());
             (key, (row.version_id.clone(), row.version_evidence, row.corrects_event_id.clone()))
