@@ -30,7 +30,7 @@ pub struct IngestSettings {
     pub batch_bytes: usize,
     /// A commit is due at this many objects. Default 1,000.
     pub batch_objects: usize,
-    /// Bytes that all workers together may hold of objects being read. A larger object is read alone. Default 96 MiB.
+    /// Bytes that all workers together may hold of objects being read. A larger object is read alone. Default 64 MiB.
     pub reading_bytes: usize,
 }
 
@@ -43,7 +43,7 @@ impl Default for IngestSettings {
             batch_rows: 100_000,
             batch_bytes: 32 * MIB,
             batch_objects: 1_000,
-            reading_bytes: 96 * MIB,
+            reading_bytes: 64 * MIB,
         }
     }
 }

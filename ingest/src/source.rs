@@ -21,6 +21,10 @@ use crate::{
     error::{IngestError, IngestErrorKind},
 };
 
+/// The file that tells a simulated bucket, and the files of such a bucket that are no deliveries.
+const SIMULATION_MARKER: &str = "simulation.json";
+const BESIDE_A_SIMULATION: [&str; 2] = [SIMULATION_MARKER, "labels.json"];
+
 /// The key of what comes through standard input.
 const STDIN_KEY: &str = "stdin";
 const TREE: &str = "AWSLogs";
@@ -89,8 +93,13 @@ fn walk(root: &Path, found: &mut Vec<Found>) -> Result<(), IngestError> {
     let root = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
     let shown = |path: &Path| path.to_string_lossy().into_owned();
     let hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+    // What `keytrail simulate` writes beside the deliveries is about them, not one of them.
+    let simulated = root.join(SIMULATION_MARKER).is_file();
+    let beside = |entry: &walkdir::DirEntry| {
+        simulated && entry.depth() == 1 && BESIDE_A_SIMULATION.iter().any(|name| entry.file_name() == *name)
+    };
     let entries = WalkDir::new(&root).follow_links(true).into_iter();
-    for entry in entries.filter_entry(|entry| entry.depth() == 0 || !hidden(entry.file_name())) {
+    for entry in entries.filter_entry(|entry| entry.depth() == 0 || !(hidden(entry.file_name()) || beside(entry))) {
         match entry {
             Ok(entry) if entry.file_type().is_dir() => {}
             Ok(entry) => {
@@ -206,6 +215,8 @@ mod tests {
         write(root.path(), "c/111122223333_CloudTrail_us-east-1_20260801T1205Z_a.json");
         write(root.path(), "a/no-stamp.json");
         write(root.path(), ".hidden/x.json");
+        write(root.path(), "simulation.json");
+        write(root.path(), "labels.json");
         let path = root.path().to_path_buf();
         let found = keys(&[Source::Path(path.clone()), Source::Path(path)]);
         let wanted = [

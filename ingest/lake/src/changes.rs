@@ -5,7 +5,7 @@
 //! with its `batch_id`; compaction keeps it, so compaction is no change. A row that a later commit changed again comes
 //! with that later commit. At least one commit is taken, however large.
 //!
-//! Bad input: a version whose log is gone is [`LakeErrorKind::LogGone`]; the caller rebuilds from the tables.
+//! Bad input: a version whose log is gone is [`crate::LakeErrorKind::LogGone`]; the caller rebuilds from the tables.
 
 use std::{collections::HashSet, sync::Arc};
 

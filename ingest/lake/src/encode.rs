@@ -3,7 +3,7 @@
 //! Columns are filled by walking the schema's own table, so a column without a value here is an error at once and not a
 //! shifted row. Text is borrowed while it is copied into the column; dictionaries are the Parquet writer's work.
 //!
-//! Bad input: a stored word that the vocabulary does not know, or a missing column, is [`LakeErrorKind::Damaged`].
+//! Bad input: a stored word that the vocabulary does not know, or a missing column, is [`crate::LakeErrorKind::Damaged`].
 
 use std::sync::Arc;
 

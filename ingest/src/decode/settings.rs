@@ -9,7 +9,7 @@ const MIB: usize = 1 << 20;
 /// The limits of decoding, per object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeSettings {
-    /// Bytes of an object after decompression. Default 64 MiB: AWS writes trail files well below it.
+    /// Bytes of an object after decompression. Default 192 MiB: AWS writes trail files well below it, exports of many days do not.
     pub max_object_bytes: usize,
     /// How many times its own size an object may unpack to (from 1 MiB on). Default 300.
     pub max_gzip_ratio: usize,
@@ -24,7 +24,7 @@ pub struct DecodeSettings {
 impl Default for DecodeSettings {
     fn default() -> Self {
         Self {
-            max_object_bytes: 64 * MIB,
+            max_object_bytes: 192 * MIB,
             max_gzip_ratio: 300,
             max_record_bytes: MIB,
             max_json_depth: 96,

@@ -2,7 +2,7 @@
 //!
 //! [`simulate`] writes what an organisation's trail bucket would hold after some months: accounts, services, people and
 //! rotations with all their events, API Gateway access logs, and a few incidents. `labels.json` beside them says what must be
-//! found, what must not, and what is unused. [`corpus`] writes plain volume for benchmarks.
+//! found, what must not, and what is unused. [`corpus()`] writes plain volume for benchmarks.
 //!
 //! ```text
 //! Cast (tables + seed) -> Plan (behaviour, then incidents; with a ledger of every access)

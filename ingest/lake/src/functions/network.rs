@@ -62,7 +62,7 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// A network, or one address as the smallest network.
-/// Whether the text is a network that [`CIDR_CONTAINS`] takes.
+/// Whether the text is a network that `cidr_contains` takes.
 pub fn is_cidr(text: &str) -> bool {
     network(text).is_ok()
 }

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::{bare, decrypt, read, secret_arn};
 
-/// A table in memory that takes batches as the lake does: facts, fates, changes.
 /// Version, how it is known, and which event the row corrects.
 type Told = (Option<String>, Option<VersionEvidence>, Option<String>);
 
+/// A table in memory that takes batches as the lake does: facts, fates, changes.
 #[derive(Default)]
 struct Rows {
     rows: Vec<AccessEvent>,
