@@ -176,7 +176,11 @@ async fn a_lake_is_judged_once_whatever_the_batches_and_restarts() {
     // The packs' views are the reports' SQL, over the lake's own views.
     let as_of = first.as_of.expect("a lake with rows has a horizon");
     let verdicts = report(&lake, "unused_secret", "verdict", as_of).await;
-    for (secret, verdict) in [(":secret:old/key-AbCdEf", "unused"), (":parameter/app/key", "used")] {
+    for (secret, verdict) in [
+        (":secret:old/key-AbCdEf", "start_time_reader"),
+        (":parameter/old/key", "unused"),
+        (":parameter/app/key", "used"),
+    ] {
         assert!(
             verdicts.iter().any(|line| line.contains(secret) && line.contains(&format!("|{verdict}|"))),
             "{verdicts:#?}"
