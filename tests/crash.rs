@@ -84,7 +84,7 @@ fn kill_until_done(
         let mut child =
             world.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
         // The wait is the fault itself: it chooses where the program dies.
-        thread::sleep(whole_run.mul_f64(random.random_range(0.02..1.0)).max(Duration::from_millis(5)));
+        thread::sleep(whole_run.mul_f64(random.random_range(0.02..0.6)).max(Duration::from_millis(5)));
         if child.try_wait().expect("a child").is_some() {
             break;
         }
