@@ -21,8 +21,8 @@ pub(crate) struct Cli {
 
 #[derive(Args, Debug)]
 pub(crate) struct Global {
-    /// Folder of the lake
-    #[arg(long, global = true, env = "KEYTRAIL_LAKE", value_name = "DIR")]
+    /// Folder of the lake, or `s3://bucket/prefix`
+    #[arg(long, global = true, env = "KEYTRAIL_LAKE", value_name = "DIR|s3://…")]
     pub(crate) lake: Option<String>,
     /// Configuration file (TOML)
     #[arg(long, global = true, env = "KEYTRAIL_CONFIG", value_name = "FILE")]
@@ -57,8 +57,12 @@ pub(crate) enum ScopeArg {
 pub(crate) enum Command {
     /// Simulate an organisation, ingest it, judge it and show what was found
     Demo(DemoArgs),
-    /// Read CloudTrail files, folders or standard input into the lake, then judge what is new
+    /// Read CloudTrail files, folders, buckets or standard input into the lake, then judge what is new
     Ingest(IngestArgs),
+    /// Work: take notifications from the queue, read what they announce, judge it, and keep watch
+    Run(RunArgs),
+    /// Compare what the buckets hold with the ledger and read what no notification announced
+    Reconcile(ReconcileArgs),
     /// Judge what has not been judged yet
     Detect,
     /// Run a named query or SQL over the lake
@@ -72,9 +76,16 @@ pub(crate) enum Command {
     /// Reports about the lake
     #[command(subcommand)]
     Report(ReportCommand),
-    /// What could not be read, and why
+    /// What could not be read, and why; and reading it again
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Check queue, buckets, permissions, lake, trails, clock and sinks
+    Doctor(DoctorArgs),
+    /// Show the settings in force and where each comes from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the least-privilege IAM policy that the worker needs
+    IamPolicy(IamPolicyArgs),
     /// Look after the lake: compaction, retention
     #[command(subcommand)]
     Lake(LakeCommand),
@@ -102,8 +113,8 @@ pub(crate) struct DemoArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct IngestArgs {
-    /// Files or folders, or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
+    /// Files or folders, `s3://bucket/prefix`, or `-` for standard input
+    #[arg(required = true, value_name = "PATH|s3://…")]
     pub(crate) paths: Vec<String>,
     /// What to keep
     #[arg(long, value_enum)]
@@ -117,6 +128,73 @@ pub(crate) struct IngestArgs {
     /// Do not judge what was read; `keytrail detect` does it later
     #[arg(long)]
     pub(crate) no_rules: bool,
+    /// Of a bucket: only these accounts
+    #[arg(long = "account", value_name = "ID")]
+    pub(crate) accounts: Vec<String>,
+    /// Of a bucket: only these regions
+    #[arg(long = "region", value_name = "REGION")]
+    pub(crate) regions: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// URL of the SQS queue
+    #[arg(long, value_name = "URL", conflicts_with = "folder")]
+    pub(crate) queue_url: Option<String>,
+    /// Watch a folder instead of a queue: every file put there is read
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Where /healthz, /readyz and /metrics answer
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<String>,
+    /// What to keep
+    #[arg(long, value_enum)]
+    pub(crate) scope: Option<ScopeArg>,
+    /// Do not judge; another process does it with `keytrail detect`
+    #[arg(long)]
+    pub(crate) no_rules: bool,
+    /// End once the queue has had nothing for this long, for example `30s`
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) until_idle: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReconcileArgs {
+    /// What to compare; without any, `reconcile.buckets` of the configuration
+    #[arg(value_name = "s3://…")]
+    pub(crate) buckets: Vec<String>,
+    /// How far back, for example `3d`
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) look_back: Option<String>,
+    /// Do not judge what was read; `keytrail detect` does it later
+    #[arg(long)]
+    pub(crate) no_rules: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Only ask the worker that runs here whether it is alive: a health check for containers
+    #[arg(long)]
+    pub(crate) live: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Every setting, its value and its origin
+    Show,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IamPolicyArgs {
+    /// A bucket of trail objects, besides those in the configuration
+    #[arg(long = "bucket", value_name = "NAME")]
+    pub(crate) buckets: Vec<String>,
+    /// The KMS key that the trail's objects are encrypted with
+    #[arg(long, value_name = "ARN")]
+    pub(crate) kms_key: Option<String>,
+    /// The policy of the role that is assumed in other accounts, instead of the worker's
+    #[arg(long)]
+    pub(crate) reader_role: bool,
 }
 
 #[derive(Args, Debug)]
@@ -205,6 +283,23 @@ pub(crate) enum ReportCommand {
 pub(crate) enum QuarantineCommand {
     /// Objects and records that could not be read
     List,
+    /// Everything known of one object that could not be read
+    Show {
+        /// Its key, or the end of it
+        key: String,
+    },
+    /// Read again what could not be read, after permissions, limits or the program have changed
+    Retry {
+        /// Keys, or the ends of them; without any and without --all nothing is done
+        #[arg(value_name = "KEY", required_unless_present = "all")]
+        keys: Vec<String>,
+        /// Everything that is quarantined
+        #[arg(long, conflicts_with = "keys")]
+        all: bool,
+        /// The folder that files were read from: their keys are relative to it
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -21,6 +21,8 @@ pub(crate) enum ExitCode {
     Limit = 6,
     /// The lake could not be opened, read or written.
     Lake = 7,
+    /// The queue or a bucket could not be reached, or refused.
+    Aws = 8,
     /// A fault of the program itself.
     Internal = 70,
 }

@@ -8,21 +8,19 @@ mod commands;
 mod exit_code;
 mod output;
 mod settings;
+mod telemetry;
 
-use std::{io, process};
+use std::process;
 
 use anyhow::Result;
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
-    args::Cli,
+    args::{Cli, Command},
     exit_code::{ExitCode, Failure},
     output::{Output, is_broken_pipe},
+    settings::Settings,
 };
-
-/// Warnings of ours; the table format's own library reports a table that is about to be made as an error.
-const QUIET: &str = "warn,buoyant_kernel=off,delta_kernel=off";
 
 fn main() -> process::ExitCode {
     let cli = match Cli::try_parse() {
@@ -34,11 +32,6 @@ fn main() -> process::ExitCode {
             return code.into();
         }
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_env("KEYTRAIL_LOG").unwrap_or_else(|_| EnvFilter::new(QUIET)))
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .init();
     let output = Output::new(cli.global.quiet);
     match run(&cli, output) {
         Ok(code) => code.into(),
@@ -48,8 +41,17 @@ fn main() -> process::ExitCode {
 }
 
 fn run(cli: &Cli, output: Output) -> Result<ExitCode> {
+    let settings = Settings::load(&cli.global)?;
+    let log = &settings.file.log;
+    // A command that ends by itself says what it has to say; a worker is known by its log.
+    let level = matches!(cli.command, Command::Run(_)).then_some(log.level);
+    telemetry::start_logs(log.format, level);
+    // Two are compiled in, by different libraries; the first use of TLS must find which one is meant.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("a crypto provider was installed before");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let code = runtime.block_on(commands::run(cli, output));
+    let code = runtime.block_on(commands::run(cli, settings, output));
     // A query that was left behind must not hold up the end of the program.
     runtime.shutdown_background();
     code

@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("keytrail-alerts", &["keytrail-model"]),
     ("keytrail-rules", &["keytrail-model", "keytrail-lake", "keytrail-alerts"]),
     ("keytrail-queries", &["keytrail-model", "keytrail-lake"]),
+    ("keytrail-dashboards", &[]),
     ("keytrail-simulator", &[]),
     (
         "keytrail",
@@ -22,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "keytrail-alerts",
             "keytrail-rules",
             "keytrail-queries",
+            "keytrail-dashboards",
             "keytrail-simulator",
         ],
     ),
@@ -33,6 +35,10 @@ const OWNED: &[(&str, &str)] = &[
     ("parquet", "keytrail-lake"),
     ("datafusion", "keytrail-lake"),
     ("arrow", "keytrail-lake"),
+    ("axum", "keytrail-dashboards"),
+    ("aws-sdk-cloudtrail", "keytrail-ingest"),
+    ("aws-sdk-s3", "keytrail-ingest"),
+    ("aws-sdk-sqs", "keytrail-ingest"),
     ("clap", "keytrail"),
 ];
 

@@ -11,3 +11,4 @@ mod harness;
 mod independent_readers;
 mod real_recordings;
 mod simulated;
+mod worker;

@@ -5,6 +5,8 @@
 
 use thiserror::Error;
 
+use crate::objects::ObjectError;
+
 /// A run that ended early. What was committed before stays.
 #[derive(Debug, Error)]
 #[error("{place}: {kind}")]
@@ -20,7 +22,7 @@ pub struct IngestError {
 pub enum IngestErrorKind {
     #[error("there is no such file or folder")]
     Missing,
-    #[error("only files, folders and `-` can be read so far, not `s3://`")]
+    #[error("it is in a bucket; only files, folders and `-` are read here")]
     NotLocal,
     #[error("the lake refused: {0}")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -32,4 +34,17 @@ impl IngestError {
     pub(crate) fn new(place: impl Into<String>, kind: IngestErrorKind) -> Self {
         Self { place: place.into(), kind }
     }
+}
+
+/// A reading of a bucket that ended early. What was committed before stays, and the next run goes on from there.
+#[derive(Debug, Error)]
+pub enum BucketError {
+    /// The bucket cannot be listed.
+    #[error("listing {0}")]
+    Listing(#[source] ObjectError),
+    /// Object after object may not be read: a person must act, and thousands of quarantined objects would help nobody.
+    #[error("{count} objects in a row could not be read, the last one {last}")]
+    Refused { count: usize, last: ObjectError },
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
 }

@@ -61,6 +61,8 @@ impl Counts {
 pub trait Progress: Send + Sync {
     /// The objects have been found and counted.
     fn started(&self, _counts: &Counts) {}
+    /// More of a bucket is listed: prefixes done, and in all. Called before the objects of these prefixes are read.
+    fn listed(&self, _prefixes_done: usize, _prefixes: usize, _counts: &Counts) {}
     /// One or more objects are done with, though perhaps not committed yet.
     fn advanced(&self, _counts: &Counts) {}
     /// A batch has been committed.

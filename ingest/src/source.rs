@@ -35,16 +35,27 @@ pub enum Source {
     /// A file, or a folder with everything below it.
     Path(PathBuf),
     Stdin,
+    /// What is below a prefix of a bucket (empty: all of it). Read by `ingest_bucket`.
+    S3 {
+        bucket: String,
+        prefix: String,
+    },
 }
 
+const S3: &str = "s3://";
+
 impl Source {
-    /// What was typed: a path, or `-`.
+    /// What was typed: a path, `s3://bucket/prefix`, or `-`.
     pub fn parse(text: &str) -> Result<Self, IngestError> {
         if text == "-" {
             return Ok(Self::Stdin);
         }
-        if text.starts_with("s3://") {
-            return Err(IngestError::new(text, IngestErrorKind::NotLocal));
+        if let Some(place) = text.strip_prefix(S3) {
+            let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+            if bucket.is_empty() {
+                return Err(IngestError::new(text, IngestErrorKind::Missing));
+            }
+            return Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
         }
         Ok(Self::Path(PathBuf::from(text)))
     }
@@ -75,6 +86,9 @@ pub(crate) fn find(sources: &[Source]) -> Result<Vec<Found>, IngestError> {
                 fault: None,
             }),
             Source::Path(root) => walk(root, &mut found)?,
+            Source::S3 { bucket, prefix } => {
+                return Err(IngestError::new(format!("{S3}{bucket}/{prefix}"), IngestErrorKind::NotLocal));
+            }
         }
     }
     found.sort_by(|a, b| {
@@ -232,7 +246,11 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let error = find(&[Source::Path(root.path().join("nothing"))]).expect_err("missing");
         assert!(matches!(error.kind, IngestErrorKind::Missing), "{error}");
-        assert!(Source::parse("s3://bucket/key").is_err());
+        assert!(Source::parse("s3://").is_err());
+        let bucket = Source::parse("s3://bucket/some/prefix").expect("a bucket");
+        assert_eq!(bucket, Source::S3 { bucket: "bucket".to_owned(), prefix: "some/prefix".to_owned() });
+        let error = find(&[bucket]).expect_err("not local");
+        assert!(matches!(error.kind, IngestErrorKind::NotLocal), "{error}");
         assert_eq!(Source::parse("-").expect("standard input"), Source::Stdin);
         let path = write(root.path(), "x.json");
         let found = find(&[Source::Path(path.clone())]).expect("found").remove(0);

@@ -15,7 +15,10 @@ use keytrail_lake::{
     arrow::{array::RecordBatch, error::ArrowError},
     datafusion::error::DataFusionError,
 };
-use keytrail_model::{Alert, Finding, Micros, time::DAY};
+use keytrail_model::{
+    Alert, Finding, Micros,
+    time::{self, DAY},
+};
 use thiserror::Error;
 
 use crate::{
@@ -102,6 +105,13 @@ impl Engine {
     /// Puts alerts that somebody else changed in place of ours.
     pub fn refresh(&mut self, alerts: impl IntoIterator<Item = Alert>) {
         self.inbox = Inbox::new(alerts);
+    }
+
+    /// Puts single alerts as they stand now in place of ours.
+    pub fn update(&mut self, alerts: impl IntoIterator<Item = Alert>) {
+        for alert in alerts {
+            self.inbox.insert(alert);
+        }
     }
 
     pub fn settings(&self) -> &RuleSettings {
@@ -212,7 +222,8 @@ impl Engine {
     }
 
     fn fold(&mut self, findings: Vec<Finding>, now: Micros) -> FoldChanges {
-        let historical_before = now.saturating_sub(self.settings.historical_after);
+        // A key may claim a delivery that is still to come; that must not turn today into history.
+        let historical_before = now.min(time::now()).saturating_sub(self.settings.historical_after);
         let folding = RuleFolding { rules: &self.rules, templates: &self.templates };
         self.inbox.fold(findings, &folding, FoldMoment { now, historical_before })
     }

@@ -5,6 +5,7 @@
 //!    + configuration  ─▶ Rule                          what runs                 rule, settings
 //! lake.changes ─▶ State ─▶ tables                      what it sees              runner, state, tables
 //!    ─▶ SQL ─▶ Finding ─▶ Alert                        what it says              evaluate, columns, template, engine
+//! lake, worker ─▶ Condition* ─▶ Alert of class system   what is wrong with the pipe   system
 //! fires/*.json, quiet/*.json                           how it is tested          sample, samples, check
 //! ```
 //!
@@ -23,6 +24,7 @@ mod embedded;
 pub mod engine;
 pub mod error;
 pub mod evaluate;
+mod follow;
 pub mod manifest;
 pub mod pack;
 pub mod param;
@@ -32,5 +34,6 @@ pub mod sample;
 pub mod samples;
 pub mod settings;
 pub mod state;
+pub mod system;
 pub mod tables;
 pub mod template;

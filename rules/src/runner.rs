@@ -3,6 +3,7 @@
 //! ```text
 //! open: snapshot of the state ─▶ fold (snapshot, judged]   (lost, damaged or another version: fold from the start)
 //! run:  changes(judged) ─▶ fold ─▶ batch rules ─▶ alerts + position in one commit ─▶ … ─▶ scheduled rules that are due
+//!       another worker was faster: fold what it judged, take its alerts, go on from its position
 //! ```
 //!
 //! Invariants: alerts and position are one commit, so a crash between any two steps loses and doubles nothing; the state
@@ -12,24 +13,26 @@
 //! A row that a later commit changed comes once, as it stands now. Whether it was folded before is told by when it
 //! was first committed: [`State`] remembers the commits of earlier runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use keytrail_alerts::Inbox;
+use keytrail_alerts::{FoldChanges, Inbox};
 use keytrail_lake::{
-    Lake, LakeError, LakeErrorKind,
+    Changes, Lake, LakeError, LakeErrorKind,
     arrow::{
-        array::{Array, AsArray, RecordBatch},
+        array::{AsArray, RecordBatch},
         compute::cast,
         datatypes::{DataType, Int64Type},
+        error::ArrowError,
     },
     datafusion::{error::DataFusionError, prelude::SessionContext},
     session::SessionSettings,
 };
-use keytrail_model::Micros;
+use keytrail_model::{Alert, Micros};
 use thiserror::Error;
 
 use crate::{
     engine::{Engine, JudgeError},
+    follow::Follower,
     pack::Packs,
     settings::RuleSettings,
     state::{SnapshotError, State},
@@ -51,6 +54,10 @@ pub enum RunError {
     Query(#[from] DataFusionError),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    #[error("read what the lake answered the rules: {0}")]
+    Columns(#[from] ArrowError),
+    #[error("read the alert log: {0}")]
+    AlertLog(#[source] serde_json::Error),
 }
 
 /// How to run.
@@ -69,37 +76,44 @@ pub struct RunSummary {
     pub rows: usize,
     pub raised: usize,
     pub updated: usize,
+    /// Ids of the alerts that this run raised, in event order; historical ones among them. `Runner::engine` has them.
+    pub raised_alerts: Vec<String>,
+    /// How often another worker had judged the same rows first.
+    pub conflicts: usize,
     /// Ids of the scheduled rules that ran.
     pub scheduled: Vec<String>,
     pub as_of: Option<Micros>,
 }
 
-/// The rules over one lake. One runner per lake at a time: two would judge the same rows twice, and the second's
-/// commit of an older position is refused by the lake.
+impl RunSummary {
+    fn add(&mut self, found: &FoldChanges) {
+        self.raised += found.raised.len();
+        self.updated += found.updated.len();
+        self.raised_alerts.extend(found.raised.iter().map(|alert| alert.alert_id.clone()));
+    }
+}
+
+/// The rules over one lake. Several workers may each have one: who records a position first has judged up to it, the others
+/// take his alerts for theirs and go on from there.
 #[derive(Debug)]
 pub struct Runner {
     lake: Lake,
     engine: Engine,
+    follower: Follower,
     judged: Option<u64>,
     rows_since_snapshot: usize,
+    /// A run began and did not end: the state may hold rows that are not judged.
+    is_cut_short: bool,
 }
 
 impl Runner {
     /// Opens the rules over a lake and brings their state up to what is judged.
     pub async fn open(lake: Lake, packs: Packs, settings: RuleSettings) -> Result<Self, RunError> {
-        let judged = lake.judged().await?;
-        let state = match lake.get_state(STATE).await? {
-            None => State::default(),
-            Some(bytes) => State::from_snapshot(&bytes).unwrap_or_else(|error| {
-                tracing::warn!(%error, "the rules' state is folded again from the lake");
-                State::default()
-            }),
-        };
-        // A state ahead of the position belongs to another history of this folder.
-        let state = if state.folded_to() > judged { State::default() } else { state };
+        let (judged, state) = stored(&lake).await?;
         let inbox = Inbox::new(lake.alerts().await?);
         let engine = Engine::new(&packs.packs, settings, state, inbox).with_broken(packs.errors);
-        let mut runner = Self { lake, engine, judged, rows_since_snapshot: 0 };
+        let follower = Follower::default();
+        let mut runner = Self { lake, engine, follower, judged, rows_since_snapshot: 0, is_cut_short: false };
         runner.catch_up().await?;
         Ok(runner)
     }
@@ -109,60 +123,173 @@ impl Runner {
     }
 
     /// Judges everything that is new, then runs the scheduled rules that are due.
+    ///
+    /// To be called again and again: with nothing new it asks for the newest version and no more. A run that failed or was
+    /// dropped half-way has recorded whole steps or nothing; the next one begins from what is recorded.
+    ///
+    /// # Errors
+    /// The lake cannot be read or written. A rule that fails is an alert, not an error.
     pub async fn run(&mut self, options: RunOptions) -> Result<RunSummary, RunError> {
+        if std::mem::replace(&mut self.is_cut_short, true) {
+            self.reopen().await?;
+        }
+        let summary = self.judge_all(options).await?;
+        self.is_cut_short = false;
+        Ok(summary)
+    }
+
+    async fn judge_all(&mut self, options: RunOptions) -> Result<RunSummary, RunError> {
         let mut summary = RunSummary { judged_to: self.judged, ..RunSummary::default() };
-        self.engine.refresh(self.lake.alerts().await?);
+        let mut next = self.next().await?;
+        let mut now = options.as_of.or(self.follower.horizon());
+        if next.is_none() && now.is_some_and(|now| self.engine.due(now, options.force_schedule).is_empty()) {
+            summary.as_of = now;
+            return Ok(summary);
+        }
+        let mut seen = self.lake.version().await?;
         let mut commits = BTreeSet::new();
-        let mut session = self.session().await?;
-        let mut now = horizon(&session, options.as_of).await?;
-        while let Some(changes) = self.lake.changes(self.judged, self.engine.settings().max_rows).await? {
-            if summary.rows > 0 {
-                session = self.session().await?;
-                now = horizon(&session, options.as_of).await?;
+        if next.is_none() {
+            now = self.look(options).await?;
+        }
+        while let Some(mut changes) = next {
+            // What another worker judged is history, and its alerts stand.
+            if self.follow_others().await? {
+                let Some(rest) = self.next().await? else { break };
+                changes = rest;
             }
-            summary.rows += changes.row_count();
-            let mut touched = crate::state::Touched::default();
-            for batch in &changes.rows {
-                let changed = self.known_before(batch, &mut commits)?;
-                touched.add(self.engine.remember(batch, changed)?);
+            if changes.to > seen {
+                // A row that was folded by this run may have been changed since.
+                self.engine.state_mut().remember_commits(&commits);
+                seen = self.lake.version().await?;
             }
-            self.refold(&touched.doubtful, &session).await?;
-            let found = match now {
-                Some(now) if !changes.rows.is_empty() => {
-                    self.engine.judge_remembered(changes.rows, &touched, now).await?
+            now = self.look(options).await?;
+            let (to, rows) = (changes.to, changes.row_count());
+            let found = self.judge(changes, now, &mut commits).await?;
+            match self.record(&found, to).await? {
+                true => {
+                    summary.rows += rows;
+                    summary.add(&found);
+                    self.judged = Some(to);
+                    self.engine.state_mut().set_folded_to(to);
                 }
-                _ => keytrail_alerts::FoldChanges::default(),
-            };
-            if !self.lake.append_alerts(&found.all(), Some(changes.to)).await? {
-                // Somebody else judged this far: their alerts stand.
-                self.engine.refresh(self.lake.alerts().await?);
+                false => {
+                    summary.conflicts += 1;
+                    self.engine.state_mut().remember_commits(&commits);
+                    self.engine.state_mut().set_folded_to(to);
+                    self.engine.refresh(self.lake.alerts().await?);
+                    self.judged = self.lake.judged().await?;
+                    self.catch_up().await?;
+                }
             }
-            summary.raised += found.raised.len();
-            summary.updated += found.updated.len();
-            self.judged = Some(changes.to);
-            self.engine.state_mut().set_folded_to(changes.to);
+            self.rows_since_snapshot += rows;
+            next = self.next().await?;
         }
         self.engine.state_mut().remember_commits(&commits);
-        self.rows_since_snapshot += summary.rows;
         if let Some(now) = now {
-            summary.scheduled = self.engine.due(now, options.force_schedule);
-            if !summary.scheduled.is_empty() {
-                let hours = "SELECT account_id, region, hour_at, state, object_count FROM coverage";
-                let coverage = session.sql(hours).await?.collect().await?;
-                let found = self.engine.judge_schedule(coverage, now, options.force_schedule).await?;
-                if !found.is_empty() {
-                    self.lake.append_alerts(&found.all(), None).await?;
-                }
-                summary.raised += found.raised.len();
-                summary.updated += found.updated.len();
-                self.rows_since_snapshot += 1;
-            }
+            self.run_schedule(now, options, &mut summary).await?;
         }
         (summary.judged_to, summary.as_of) = (self.judged, now);
         if self.rows_since_snapshot >= ROWS_PER_SNAPSHOT.max(self.engine.state().pair_count() / 8) {
             self.save().await?;
         }
         Ok(summary)
+    }
+
+    async fn next(&self) -> Result<Option<Changes>, RunError> {
+        Ok(self.lake.changes(self.judged, self.engine.settings().max_rows).await?)
+    }
+
+    /// Takes in what others did to alerts, and says how far the lake has seen.
+    async fn look(&mut self, options: RunOptions) -> Result<Option<Micros>, RunError> {
+        let alerts = self.follower.look(&self.lake).await?;
+        self.engine.update(alerts);
+        Ok(options.as_of.or(self.follower.horizon()))
+    }
+
+    /// Folds what another worker has judged meanwhile. Whether there was anything.
+    async fn follow_others(&mut self) -> Result<bool, RunError> {
+        let recorded = self.lake.judged().await?;
+        if recorded <= self.judged {
+            return Ok(false);
+        }
+        self.judged = recorded;
+        self.catch_up().await?;
+        Ok(true)
+    }
+
+    async fn judge(
+        &mut self,
+        changes: Changes,
+        now: Option<Micros>,
+        commits: &mut BTreeSet<Micros>,
+    ) -> Result<FoldChanges, RunError> {
+        let mut touched = crate::state::Touched::default();
+        for batch in &changes.rows {
+            let changed = self.known_before(batch, commits)?;
+            touched.add(self.engine.remember(batch, changed)?);
+        }
+        self.refold(&touched.doubtful).await?;
+        match now {
+            Some(now) if !changes.rows.is_empty() => {
+                Ok(self.engine.judge_remembered(changes.rows, &touched, now).await?)
+            }
+            _ => Ok(FoldChanges::default()),
+        }
+    }
+
+    /// Commits alerts and position; false where somebody else has judged meanwhile.
+    async fn record(&mut self, found: &FoldChanges, to: u64) -> Result<bool, RunError> {
+        let alerts = self.with_decisions(found.all()).await?;
+        Ok(self.lake.append_judged(&alerts, self.judged, to).await?)
+    }
+
+    /// The alerts with what people decided while they were being judged.
+    async fn with_decisions(&mut self, mut alerts: Vec<Alert>) -> Result<Vec<Alert>, RunError> {
+        if alerts.is_empty() {
+            return Ok(alerts);
+        }
+        let decided: HashMap<String, Alert> =
+            self.follower.alerts(&self.lake).await?.into_iter().map(|alert| (alert.alert_id.clone(), alert)).collect();
+        for alert in &mut alerts {
+            if let Some(newer) = decided.get(&alert.alert_id) {
+                (alert.state, alert.verdict) = (newer.state, newer.verdict);
+                (alert.note, alert.changed_by) = (newer.note.clone(), newer.changed_by.clone());
+            }
+        }
+        self.engine.update(decided.into_values());
+        self.engine.update(alerts.iter().cloned());
+        Ok(alerts)
+    }
+
+    async fn run_schedule(
+        &mut self,
+        now: Micros,
+        options: RunOptions,
+        summary: &mut RunSummary,
+    ) -> Result<(), RunError> {
+        summary.scheduled = self.engine.due(now, options.force_schedule);
+        if summary.scheduled.is_empty() {
+            return Ok(());
+        }
+        let hours = "SELECT account_id, region, hour_at, state, object_count FROM coverage";
+        let coverage = self.session().await?.sql(hours).await?.collect().await?;
+        let found = self.engine.judge_schedule(coverage, now, options.force_schedule).await?;
+        let alerts = self.with_decisions(found.all()).await?;
+        if !alerts.is_empty() {
+            self.lake.append_alerts(&alerts, None).await?;
+        }
+        summary.add(&found);
+        self.rows_since_snapshot += 1;
+        Ok(())
+    }
+
+    /// Begins from what is recorded, after a run that was cut short: rows may be folded that are not judged.
+    async fn reopen(&mut self) -> Result<(), RunError> {
+        let (judged, state) = stored(&self.lake).await?;
+        *self.engine.state_mut() = state;
+        (self.judged, self.follower, self.rows_since_snapshot) = (judged, Follower::default(), 0);
+        self.engine.refresh(self.lake.alerts().await?);
+        self.catch_up().await
     }
 
     /// Stores the state if it has changed, so that the next start need not fold again. For the end of a process.
@@ -197,6 +324,11 @@ impl Runner {
             }
             self.rows_since_snapshot += changes.row_count();
             self.engine.state_mut().set_folded_to(changes.to);
+            if changes.to > judged {
+                // Commits without rows of ours: a state that leads the position would not be trusted at the next start.
+                self.engine.state_mut().set_folded_to(judged);
+                break;
+            }
         }
         self.engine.state_mut().remember_commits(&commits);
         Ok(())
@@ -222,7 +354,11 @@ impl Runner {
     }
 
     /// Secrets whose rows changed hands: what is remembered of them is folded again from the lake.
-    async fn refold(&mut self, secrets: &BTreeSet<crate::state::Id>, session: &SessionContext) -> Result<(), RunError> {
+    async fn refold(&mut self, secrets: &BTreeSet<crate::state::Id>) -> Result<(), RunError> {
+        if secrets.is_empty() {
+            return Ok(());
+        }
+        let session = self.session().await?;
         for &secret in secrets {
             let id = self.engine.state().text(secret).replace('\'', "''");
             let sql = format!("SELECT * FROM access_events WHERE secret_id = '{id}'");
@@ -256,17 +392,19 @@ impl Runner {
     }
 }
 
-/// The judging's "now": how far the lake has seen.
-async fn horizon(session: &SessionContext, as_of: Option<Micros>) -> Result<Option<Micros>, RunError> {
-    if as_of.is_some() {
-        return Ok(as_of);
-    }
-    let batches = session.sql("SELECT CAST(horizon_at AS BIGINT) AS horizon_at FROM horizon").await?.collect().await?;
-    let value = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(0).clone());
-    Ok(value.and_then(|column| {
-        let column = column.as_primitive_opt::<Int64Type>()?;
-        column.is_valid(0).then(|| column.value(0))
-    }))
+/// What is recorded of a lake's judging: the position, and the state at or before it.
+async fn stored(lake: &Lake) -> Result<(Option<u64>, State), RunError> {
+    let judged = lake.judged().await?;
+    let state = match lake.get_state(STATE).await? {
+        None => State::default(),
+        Some(bytes) => State::from_snapshot(&bytes).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the rules' state is folded again from the lake");
+            State::default()
+        }),
+    };
+    // A state ahead of the position belongs to another history of this folder.
+    let state = if state.folded_to() > judged { State::default() } else { state };
+    Ok((judged, state))
 }
 
 #[cfg(test)]

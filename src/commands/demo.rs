@@ -15,7 +15,7 @@ use crate::{
     args::DemoArgs,
     exit_code::ExitCode,
     output::Output,
-    settings::{ConfigFile, Settings},
+    settings::{ConfigFile, LakePlace, Settings},
 };
 
 /// Alerts that are shown in full; the rest is counted.
@@ -34,11 +34,12 @@ pub(crate) async fn run(args: &DemoArgs, settings: Settings, output: Output) -> 
     let config = args.dir.join("keytrail.toml");
     fs::write(&config, &labels.config_toml).with_context(|| format!("failed to write {}", config.display()))?;
     let settings = Settings {
-        lake: args.dir.join("lake"),
+        lake: LakePlace::Folder(args.dir.join("lake")),
         file: ConfigFile {
-            alerts: settings.file.alerts,
+            alerts: settings.file.alerts.clone(),
             ..ConfigFile::parse(&labels.config_toml, "the simulated configuration")?
         },
+        ..settings
     };
 
     let lake = open::or_create(&settings).await?;

@@ -30,7 +30,7 @@ pub(crate) async fn run(
     match command {
         LakeCommand::Info => {
             let code = query::print(&lake, settings, INFO, &[], global, output).await?;
-            output.say(format!("{}, version {} of access_events", lake.root().display(), lake.version().await?));
+            output.say(format!("{}, version {} of access_events", lake.location(), lake.version().await?));
             output.say(open::data_line(&lake, settings).await?);
             return Ok(code);
         }

@@ -1,18 +1,26 @@
 //! One file per verb. Each takes what was typed and the settings, and returns the exit code.
 
 mod alerts;
+mod config;
+mod connect;
 mod demo;
 mod detect;
+mod doctor;
 mod eval;
+mod iam_policy;
 mod ingest;
 mod lake;
+mod live;
 mod open;
 mod quarantine;
 mod query;
+mod reconcile;
 mod report;
 mod rules;
+mod run;
 mod simulate;
 mod table;
+mod trails;
 
 use anyhow::Result;
 use keytrail_lake::LakeError;
@@ -25,18 +33,23 @@ use crate::{
 };
 
 /// Runs the command that was typed.
-pub(crate) async fn run(cli: &Cli, output: Output) -> Result<ExitCode> {
+pub(crate) async fn run(cli: &Cli, settings: Settings, output: Output) -> Result<ExitCode> {
     let global = &cli.global;
-    let settings = Settings::load(global)?;
     match &cli.command {
         Command::Demo(args) => demo::run(args, settings, output).await,
         Command::Ingest(args) => ingest::run(args, &settings, output).await,
+        Command::Run(args) => run::run(args, settings, output).await,
+        Command::Reconcile(args) => reconcile::run(args, &settings, output).await,
         Command::Detect => detect::run(&settings, output).await,
         Command::Query(args) => query::run(args, &settings, global, output).await,
         Command::Alerts(command) => alerts::run(command, &settings, global, output).await,
         Command::Rules(command) => rules::run(command, &settings, global, output).await,
         Command::Report(command) => report::run(command, &settings, global, output).await,
         Command::Quarantine(command) => quarantine::run(command, &settings, global, output).await,
+        Command::Doctor(args) if args.live => live::run(&settings, output),
+        Command::Doctor(_) => doctor::run(&settings, global, output).await,
+        Command::Config(command) => config::run(command, &settings, global, output),
+        Command::IamPolicy(args) => iam_policy::run(args, &settings, global, output),
         Command::Lake(command) => lake::run(command, &settings, global, output).await,
         Command::Simulate(args) => simulate::run(args, output),
         Command::Eval(args) => eval::run(args, settings, global, output).await,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use keytrail_lake::{
-    Lake, LakeSettings,
+    Lake, LakeSettings, S3Options,
     session::{Limits, PolicyNetwork, ReaderClass, SessionSettings},
 };
 use keytrail_model::{display, time};
@@ -14,44 +14,54 @@ use serde_json::Value;
 
 use crate::{
     exit_code::{ExitCode, Failure},
-    settings::{ByteSize, Settings, parse_duration},
+    settings::Settings,
 };
 
 /// Opens the lake, making it where there is none.
 pub(crate) async fn or_create(settings: &Settings) -> Result<Lake> {
-    Ok(Lake::open(&settings.lake, LakeSettings::default()).await?)
+    Ok(Lake::open(settings.lake.location()?, lake_settings(settings)).await?)
+}
+
+/// A bucket is reached with what `[aws]` says; a folder needs none of it.
+fn lake_settings(settings: &Settings) -> LakeSettings {
+    let aws = &settings.file.aws;
+    let endpoint = aws.endpoint_url.as_ref().map(|url| url.as_str().to_owned());
+    let defaults = S3Options::default();
+    LakeSettings {
+        s3: S3Options {
+            allow_http: endpoint.as_ref().is_some_and(|url| url.starts_with("http://")),
+            endpoint,
+            region: aws.region.as_ref().map(|region| region.as_str().to_owned()),
+            path_style: aws.path_style.unwrap_or(defaults.path_style),
+            role_arn: aws.assume_role.role_arn.as_ref().map(|arn| arn.as_str().to_owned()),
+            role_session_name: Some(aws.assume_role.session_name.clone()),
+            ..defaults
+        },
+        ..LakeSettings::default()
+    }
 }
 
 /// Opens a lake that must be there: asking an empty folder would answer as if nothing had ever happened.
 pub(crate) async fn existing(settings: &Settings) -> Result<Lake> {
-    if !settings.lake.join("access_events").is_dir() {
-        return Err(Failure::new(ExitCode::NotFound, format!("there is no lake at {}", settings.lake.display()))
+    if !Lake::exists(&settings.lake.location()?, &lake_settings(settings)).await? {
+        return Err(Failure::new(ExitCode::NotFound, format!("there is no lake at {}", settings.lake))
             .hint("`keytrail ingest PATH` makes one; --lake or KEYTRAIL_LAKE says where it is")
             .into());
     }
     or_create(settings).await
 }
 
-/// The limits of the configuration over the defaults.
-pub(crate) fn limits(settings: &Settings) -> Result<Limits, Failure> {
+/// The limits of the configuration.
+pub(crate) fn limits(settings: &Settings) -> Limits {
     let query = &settings.file.query;
-    let mut limits = Limits::default();
-    if let Some(rows) = query.max_rows {
-        limits.rows = rows;
+    let defaults = Limits::default();
+    Limits {
+        rows: query.max_rows.unwrap_or(defaults.rows),
+        time: query.timeout.0,
+        memory_bytes: query.max_memory.as_usize(),
+        temp_disk_bytes: query.max_temp_disk.0,
+        ..defaults
     }
-    if let Some(text) = &query.timeout {
-        limits.time = parse_duration(text).ok_or_else(|| {
-            Failure::new(ExitCode::Config, format!("query.timeout: `{text}` is not a length of time"))
-                .hint("write for example \"60s\"")
-        })?;
-    }
-    if let Some(ByteSize(bytes)) = query.max_memory {
-        limits.memory_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    }
-    if let Some(ByteSize(bytes)) = query.max_temp_disk {
-        limits.temp_disk_bytes = bytes;
-    }
-    Ok(limits)
 }
 
 /// The session's settings: limits, reader classes and network policy of the configuration.
@@ -88,7 +98,7 @@ pub(crate) fn policy_networks(settings: &Settings) -> Vec<PolicyNetwork> {
 
 /// The rows of one of our own questions, as JSON objects.
 pub(crate) async fn rows(lake: &Lake, settings: &Settings, sql: &str) -> Result<Vec<Value>> {
-    let limits = Limits { rows: usize::MAX, ..limits(settings)? };
+    let limits = Limits { rows: usize::MAX, ..limits(settings) };
     // Our own questions join small tables: hashing them is quicker than sorting, and needs no spilling.
     let session_settings = SessionSettings { prefer_hash_join: true, ..session_settings(settings, limits) };
     let session = lake.session(&session_settings).await?;

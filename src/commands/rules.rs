@@ -23,7 +23,7 @@ use crate::{
     args::{FormatArg, Global, RulesCommand},
     exit_code::{ExitCode, Failure},
     output::Output,
-    settings::{Settings, parse_duration},
+    settings::Settings,
 };
 
 pub(crate) async fn run(
@@ -48,9 +48,9 @@ pub(crate) fn packs() -> Packs {
 }
 
 /// What the configuration tells the rules.
-pub(crate) fn rule_settings(settings: &Settings) -> Result<RuleSettings, Failure> {
+pub(crate) fn rule_settings(settings: &Settings) -> RuleSettings {
     let file = &settings.file;
-    let mut chosen = RuleSettings {
+    RuleSettings {
         networks: file
             .policy
             .network
@@ -64,16 +64,9 @@ pub(crate) fn rule_settings(settings: &Settings) -> Result<RuleSettings, Failure
             .collect(),
         readers: ReaderClasses { upkeep: file.readers.upkeep.clone(), sync_agents: file.readers.sync_agents.clone() },
         overrides: file.rules.clone(),
+        historical_after: i64::try_from(file.alerts.historical_after.0.as_micros()).unwrap_or(i64::MAX),
         ..RuleSettings::default()
-    };
-    if let Some(text) = &file.alerts.historical_after {
-        let length = parse_duration(text).and_then(|length| i64::try_from(length.as_micros()).ok());
-        chosen.historical_after = length.ok_or_else(|| {
-            Failure::new(ExitCode::Config, format!("alerts.historical_after: `{text}` is not a length of time"))
-                .hint("write for example \"24h\"")
-        })?;
     }
-    Ok(chosen)
 }
 
 /// Refuses a configuration that names rules, parameters, networks or globs that cannot be.
@@ -90,7 +83,7 @@ pub(crate) fn check_configuration(settings: &Settings) -> Result<(), Failure> {
             })?;
         }
     }
-    rule_settings(settings).map(|_| ())
+    Ok(())
 }
 
 /// A rule with parameters laid over its defaults.
@@ -184,7 +177,7 @@ fn show(packs: &Packs, id: &str, global: &Global, output: Output) -> Result<Exit
 
 async fn check_all(packs: Packs, settings: &Settings, output: Output) -> Result<ExitCode> {
     let rules = packs.packs.len() + packs.errors.len();
-    let errors = check::check(packs, &rule_settings(settings)?).await;
+    let errors = check::check(packs, &rule_settings(settings)).await;
     for error in &errors {
         output.warn(format!("error: {error}"));
     }

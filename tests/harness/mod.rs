@@ -1,6 +1,15 @@
-//! What the suites share: a world of temporary folders, the program as a user runs it, and the public recordings.
+//! What the suites share: a world of temporary folders, the program as a user runs it, and the public recordings; for the
+//! worker an emulator of AWS, a proxy that makes things go wrong, and objects whose rows are known.
 
+mod announce;
+pub(crate) mod corpus;
+pub(crate) mod emulator;
+pub(crate) mod http;
+pub(crate) mod proxy;
 pub(crate) mod python;
+mod tests;
+pub(crate) mod wait;
+pub(crate) mod worker;
 
 use std::{
     env,
@@ -10,9 +19,13 @@ use std::{
 
 use serde_json::Value;
 
+pub(crate) use self::announce::{s3_message, s3_record};
+
 /// A temporary folder with a lake of its own.
 pub(crate) struct World {
     folder: tempfile::TempDir,
+    /// Another lake and the configuration that leads to it.
+    elsewhere: Option<(String, PathBuf)>,
 }
 
 /// What a run of the program printed and how it ended.
@@ -24,7 +37,7 @@ pub(crate) struct Ran {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), elsewhere: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -33,6 +46,11 @@ impl World {
 
     pub(crate) fn lake(&self) -> PathBuf {
         self.path("lake")
+    }
+
+    /// From now on every command works on this lake with this configuration file, and with AWS credentials.
+    pub(crate) fn use_lake(&mut self, lake: &str, config: PathBuf) {
+        self.elsewhere = Some((lake.to_owned(), config));
     }
 
     /// The program with this world's lake and nothing from the outer environment.
@@ -44,7 +62,23 @@ impl World {
             .env_remove("KEYTRAIL_CONFIG")
             .env("KEYTRAIL_LAKE", self.lake())
             .stdin(Stdio::null());
+        if let Some((lake, config)) = &self.elsewhere {
+            command.env("KEYTRAIL_LAKE", lake).env("KEYTRAIL_CONFIG", config);
+            with_credentials(&mut command);
+        }
         command
+    }
+
+    /// The program as [`World::command`] has it, with the credentials that every emulator takes.
+    pub(crate) fn aws_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        with_credentials(&mut command);
+        command
+    }
+
+    /// Runs to the end with AWS credentials and keeps what was printed.
+    pub(crate) fn run_aws(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&self.aws_command(arguments).output().expect("the program starts"))
     }
 
     /// Runs to the end and keeps what was printed.
@@ -83,6 +117,17 @@ impl World {
         let ran = self.ok(&["alerts", "list", "--all", "--format", "json"]);
         serde_json::from_str(&ran.stdout).expect("one JSON array")
     }
+}
+
+/// The credentials that every emulator takes, and no others.
+fn with_credentials(command: &mut Command) {
+    command
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
 }
 
 impl Ran {

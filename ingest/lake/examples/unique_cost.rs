@@ -174,5 +174,5 @@ fn batch(mut rows: Vec<AccessEvent>, key: &str) -> Batch {
         first_event_at: None,
         last_event_at: None,
     };
-    Batch { rows, events: Vec::new(), objects: vec![object] }
+    Batch { rows, objects: vec![object], ..Batch::default() }
 }

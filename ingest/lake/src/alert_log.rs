@@ -43,6 +43,25 @@ impl Lake {
     /// # Errors
     /// The log cannot be read or written; nothing is recorded then.
     pub async fn append_alerts(&self, alerts: &[Alert], judged: Option<u64>) -> Result<bool, LakeError> {
+        self.append_if(alerts, judged, |recorded| judged.is_none() || recorded < judged).await
+    }
+
+    /// Appends alerts that were judged from one version to another. Where the recorded version is no longer the one that
+    /// the judging began at, somebody else has judged meanwhile: then nothing is written and the answer is false.
+    ///
+    /// # Errors
+    /// The log cannot be read or written; nothing is recorded then.
+    pub async fn append_judged(&self, alerts: &[Alert], from: Option<u64>, to: u64) -> Result<bool, LakeError> {
+        self.append_if(alerts, Some(to), |recorded| recorded == from).await
+    }
+
+    async fn append_if(
+        &self,
+        alerts: &[Alert],
+        judged: Option<u64>,
+        may: impl Fn(Option<u64>) -> bool,
+    ) -> Result<bool, LakeError> {
+        let mut unconfirmed = false;
         let table = self.inner.tables.get(NAME);
         if alerts.is_empty() && judged.is_none() {
             return Ok(false);
@@ -50,8 +69,9 @@ impl Lake {
         for attempt in 0..self.inner.settings.commit_attempts {
             let snapshot = table.latest().await?;
             let recorded = judged_in(&snapshot).await?;
-            if judged.is_some() && recorded >= judged {
-                return Ok(false);
+            if !may(recorded) {
+                // After a lost answer our own commit may be what is recorded.
+                return Ok(unconfirmed && recorded == judged);
             }
             let version = i64::try_from(version_of(&snapshot) + 1).unwrap_or(i64::MAX / SEQUENCE_STEP);
             let batch = encode(alerts, version.saturating_mul(SEQUENCE_STEP))?;
@@ -69,7 +89,10 @@ impl Lake {
                 Landed::Lost => self.discard(&snapshot, &adds).await,
                 // With a judged version the next round sees whether it landed; without one the same states may be
                 // appended twice, which the fold does not show.
-                Landed::Unknown => tracing::debug!(confirmable, "alerts not confirmed"),
+                Landed::Unknown => {
+                    unconfirmed = true;
+                    tracing::debug!(confirmable, "alerts not confirmed");
+                }
             }
             self.pause(attempt).await;
         }

@@ -51,6 +51,9 @@ pub struct Batch {
     pub events: Vec<TrailEvent>,
     /// What became of each object; every row's object has its line here.
     pub objects: Vec<ObjectEntry>,
+    /// Reads again what ended badly: an object that the ledger has in quarantine, wholly or in part, is written once more
+    /// and its new line takes the place of the old one. Rows that were there already stay as they are.
+    pub again: bool,
 }
 
 /// What a commit did.
@@ -64,13 +67,13 @@ pub struct Committed {
     pub duplicate_events: u64,
     /// Rows of earlier commits that the batch's events changed or replaced.
     pub rows_changed: u64,
-    /// Objects that were not in the ledger before.
+    /// Objects that were not in the ledger before, or whose line there was replaced.
     pub objects_written: u64,
 }
 
 impl Lake {
     /// Commits a batch. Objects that the ledger already has are left out with their rows, so a batch may be committed
-    /// again after any error.
+    /// again after any error. With [`Batch::again`], objects in trouble do not count as being there.
     ///
     /// # Errors
     /// The tables cannot be read or written, or other workers were faster too often; nothing of the batch is in the
@@ -81,7 +84,7 @@ impl Lake {
         let table = self.inner.tables.get(name);
         let now = time::now();
         let batch_id = new_batch_id(now);
-        let Batch { mut rows, events, objects } = batch;
+        let Batch { mut rows, events, objects, again } = batch;
         let objects = distinct(objects);
         let mut looked_at = None;
         for attempt in 0..self.inner.settings.commit_attempts {
@@ -92,7 +95,7 @@ impl Lake {
                 return Ok(committed);
             }
             let ids: Vec<ObjectId> = objects.iter().map(|entry| entry.object.clone()).collect();
-            let done = self.committed_at(&snapshot, &ids).await?;
+            let done = self.committed_at(&snapshot, &ids, again).await?;
             let fresh: Vec<ObjectEntry> =
                 objects.iter().filter(|entry| !done.contains(&entry.object)).cloned().collect();
             let skip = keys_done(&objects, &fresh);
@@ -113,6 +116,7 @@ impl Lake {
                 rows_written: plan.rows_written,
                 rows_changed: plan.rows_changed,
                 duplicate_events: plan.duplicate_events,
+                again,
                 ledger: fresh,
             };
             let adds = self.write_plan(&snapshot, &plan, &batch_id).await?;

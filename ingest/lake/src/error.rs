@@ -65,6 +65,9 @@ pub enum LakeErrorKind {
     /// A name that may not become a file's name.
     #[error("`{0}` cannot be a name here; use letters, digits, `-`, `_` and `.`")]
     BadName(String),
+    /// A text that tells no place for a lake.
+    #[error("not a place for a lake: {0}")]
+    BadLocation(String),
     /// The Delta table could not be read or written.
     #[error("{0}")]
     Delta(#[source] Box<DeltaTableError>),
@@ -119,6 +122,7 @@ impl LakeError {
             | LakeErrorKind::LogGone { .. }
             | LakeErrorKind::Damaged(_)
             | LakeErrorKind::BadName(_)
+            | LakeErrorKind::BadLocation(_)
             | LakeErrorKind::RetentionTooShort { .. }
             | LakeErrorKind::Scan(_)
             | LakeErrorKind::Session(_)

@@ -78,7 +78,10 @@ impl Identities {
             event.secret_name = Some(name);
             event.secret_account = Some(account);
             event.secret_region = Some(region);
-            event.secret_resolution = resolution;
+            // What was asked for through a parameter stays told as such, whatever it leads to.
+            if event.secret_resolution == Resolution::Unresolved {
+                event.secret_resolution = resolution;
+            }
         }
     }
 }
@@ -87,9 +90,14 @@ fn states_arn(event: &AccessEvent) -> bool {
     event.secret_kind == Some(SecretKind::SecretsManager) && event.secret_resolution == Resolution::Arn
 }
 
-/// Whether the row waits for an identity.
+/// Whether the row waits for an identity: what it gave was no full ARN.
 pub(crate) fn is_unresolved(event: &AccessEvent) -> bool {
-    event.secret_kind == Some(SecretKind::SecretsManager) && event.secret_resolution == Resolution::Unresolved
+    let by_reference = || {
+        event.secret_resolution == Resolution::Reference
+            && event.secret_id.as_deref().is_some_and(|typed| full_name(typed).is_none())
+    };
+    event.secret_kind == Some(SecretKind::SecretsManager)
+        && (event.secret_resolution == Resolution::Unresolved || by_reference())
 }
 
 /// Account, region and name of a full ARN: one with a suffix.
@@ -175,6 +183,24 @@ mod tests {
             identities.resolve(&mut event);
             assert_eq!(event.secret_id.as_deref(), Some(typed));
         }
+    }
+
+    #[test]
+    fn a_reference_by_name_leads_to_the_secret_and_stays_a_reference() {
+        let mut identities = Identities::new(10);
+        identities.learn_from(&read("e", "app/db", 0));
+        for typed in ["app/db", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:app/db", &secret_arn("app/db")] {
+            let mut event = unresolved(typed);
+            event.secret_resolution = Resolution::Reference;
+            assert_eq!(is_unresolved(&event), typed != secret_arn("app/db"), "{typed}");
+            identities.resolve(&mut event);
+            assert_eq!(event.secret_id, Some(secret_arn("app/db")), "{typed}");
+            assert_eq!(event.secret_resolution, Resolution::Reference);
+        }
+        let mut event = unresolved("other");
+        event.secret_resolution = Resolution::Reference;
+        identities.resolve(&mut event);
+        assert_eq!(event.secret_id.as_deref(), Some("other"));
     }
 
     #[test]

@@ -1,14 +1,9 @@
-//! The handle to one lake: cheap to clone, safe to share between tasks; several processes may hold one on the same folder.
+//! The handle to one lake: cheap to clone, safe to share between tasks; several processes may hold one on the same place.
 //!
-//! In: the lake's folder and settings. Out: the tables, opened and brought up to date (a commit whose projection was
+//! In: the lake's location and settings. Out: the tables, opened and brought up to date (a commit whose projection was
 //! cut short by a crash is projected here). What each operation does is in the file that bears its name.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path as FilePath, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use deltalake::{
     DeltaTable, Path,
@@ -24,9 +19,11 @@ use crate::{
     files::FileFacts,
     identities::Identities,
     ledger::Ledger,
+    location::Location,
     project::LookedAt,
+    s3::S3Options,
     schema::TableName,
-    table::{Tables, version_of},
+    table::{Table, Tables, version_of},
 };
 
 /// The longest first pause after a lost commit.
@@ -49,6 +46,8 @@ pub struct LakeSettings {
     pub compact_memory_bytes: usize,
     /// A day this long past is settled: compaction orders its rows by secret instead of by time.
     pub settled_after_days: u32,
+    /// How a lake in a bucket is reached.
+    pub s3: S3Options,
 }
 
 impl Default for LakeSettings {
@@ -61,6 +60,7 @@ impl Default for LakeSettings {
             compact_file_bytes: 128 * 1024 * 1024,
             compact_memory_bytes: 256 * 1024 * 1024,
             settled_after_days: 2,
+            s3: S3Options::default(),
         }
     }
 }
@@ -72,7 +72,7 @@ pub struct Lake {
 }
 
 pub(crate) struct Inner {
-    pub(crate) root: PathBuf,
+    pub(crate) location: Location,
     pub(crate) settings: LakeSettings,
     pub(crate) tables: Tables,
     /// Held by the one commit that this handle has under way; others of the process wait instead of racing it.
@@ -87,21 +87,26 @@ pub(crate) struct Inner {
 
 impl std::fmt::Debug for Lake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lake").field("root", &self.inner.root).finish_non_exhaustive()
+        f.debug_struct("Lake").field("location", &self.inner.location).finish_non_exhaustive()
     }
 }
 
 impl Lake {
-    /// Opens the lake in a folder, making what is missing.
+    /// Opens the lake at a location (or in a folder), making what is missing.
     ///
     /// # Errors
-    /// A table of a newer format or of another program, and whatever the file system refuses.
-    pub async fn open(root: &FilePath, settings: LakeSettings) -> Result<Self, LakeError> {
-        std::fs::create_dir_all(root).at(shown(root))?;
-        let root = root.canonicalize().at(shown(root))?;
-        let tables = Tables::open(&root).await?;
+    /// A table of a newer format or of another program, and whatever the store refuses.
+    pub async fn open(location: impl Into<Location>, settings: LakeSettings) -> Result<Self, LakeError> {
+        let location = match location.into() {
+            Location::Folder(path) => {
+                std::fs::create_dir_all(&path).at(shown(&path))?;
+                Location::Folder(path.canonicalize().at(shown(&path))?)
+            }
+            bucket @ Location::S3 { .. } => bucket,
+        };
+        let tables = Tables::open(&location, &settings.s3).await?;
         let inner = Inner {
-            root,
+            location,
             ledger: Mutex::new(Ledger::new(settings.ledger_memory_objects)),
             settings,
             tables,
@@ -115,9 +120,26 @@ impl Lake {
         Ok(lake)
     }
 
-    /// The lake's folder.
-    pub fn root(&self) -> &FilePath {
-        &self.inner.root
+    /// Whether there is a lake at a location; nothing is made.
+    ///
+    /// # Errors
+    /// The store does not answer, or does not let us look.
+    pub async fn exists(location: &Location, settings: &LakeSettings) -> Result<bool, LakeError> {
+        let folder = TableName::AccessEvents.folder();
+        match location {
+            Location::Folder(path) => Ok(path.join(folder).is_dir()),
+            Location::S3 { .. } => Table::exists(location, &settings.s3, TableName::AccessEvents).await,
+        }
+    }
+
+    /// Where the lake lies.
+    pub fn location(&self) -> &Location {
+        &self.inner.location
+    }
+
+    /// Where the lake lies: another word for [`Lake::location`].
+    pub fn root(&self) -> &Location {
+        self.location()
     }
 
     /// The newest version of `access_events`: what `changes` and `judged` count in.

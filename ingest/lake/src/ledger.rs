@@ -4,21 +4,26 @@
 //! table `objects` is their projection. This file keeps the digests of the days that were asked for in memory, follows
 //! the log from there, and reads a day that is not in memory (or too big to be) from `objects`.
 //!
+//! A line of a commit made with `again` takes the place of earlier lines of the same object, so an object may have
+//! several; its newest one counts. What is in trouble (quarantined, or with quarantined records) is known beside what is
+//! there, because only that may be written again.
+//!
 //! Invariant: a loaded day holds every object of that day in the commits up to [`Ledger::followed`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use deltalake::{
     DeltaTable,
+    arrow::array::{Array, RecordBatch},
     logstore::{LogStore, extract_version_from_filename},
 };
 use futures::StreamExt;
-use keytrail_model::{Micros, ObjectEntry, ObjectId};
+use keytrail_model::{Micros, ObjectEntry, ObjectId, ObjectOutcome};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    encode::Texts,
+    encode::{Texts, flags, integers},
     error::{At, LakeError, LakeErrorKind},
     lake::Lake,
     read,
@@ -42,6 +47,9 @@ pub(crate) struct CommitLine {
     pub(crate) rows_changed: u64,
     #[serde(rename = "keytrail.duplicateEvents", default)]
     pub(crate) duplicate_events: u64,
+    /// Whether its ledger lines take the place of earlier ones of the same objects.
+    #[serde(rename = "keytrail.again", default)]
+    pub(crate) again: bool,
     #[serde(rename = "keytrail.ledger", default)]
     pub(crate) ledger: Vec<ObjectEntry>,
 }
@@ -55,6 +63,7 @@ impl CommitLine {
             ("keytrail.rowsWritten".to_owned(), Value::from(self.rows_written)),
             ("keytrail.rowsChanged".to_owned(), Value::from(self.rows_changed)),
             ("keytrail.duplicateEvents".to_owned(), Value::from(self.duplicate_events)),
+            ("keytrail.again".to_owned(), Value::from(self.again)),
             ("keytrail.ledger".to_owned(), serde_json::json!(self.ledger)),
         ])
     }
@@ -127,8 +136,32 @@ pub(crate) fn day_of_key(key: &str) -> String {
 pub(crate) struct Ledger {
     /// The last commit of `access_events` that is taken into account.
     followed: Option<u64>,
-    days: BTreeMap<String, HashSet<u128>>,
+    days: BTreeMap<String, Day>,
     capacity: usize,
+}
+
+/// The objects of one day.
+#[derive(Default)]
+struct Day {
+    known: HashSet<u128>,
+    /// Those whose newest line tells of trouble: few, so they are kept apart.
+    troubled: HashSet<u128>,
+}
+
+impl Day {
+    fn note(&mut self, digest: u128, troubled: bool) {
+        self.known.insert(digest);
+        if troubled {
+            self.troubled.insert(digest);
+        } else if !self.troubled.is_empty() {
+            self.troubled.remove(&digest);
+        }
+    }
+
+    /// Whether the object is done: there, and with `again` not in trouble either.
+    fn has(&self, digest: u128, again: bool) -> bool {
+        self.known.contains(&digest) && !(again && self.troubled.contains(&digest))
+    }
 }
 
 impl Ledger {
@@ -139,22 +172,65 @@ impl Ledger {
     fn note(&mut self, entries: &[ObjectEntry]) {
         for entry in entries {
             if let Some(day) = self.days.get_mut(&day_of_key(&entry.object.key)) {
-                day.insert(digest(&entry.object));
+                day.note(digest(&entry.object), in_trouble(entry));
             }
         }
     }
 
     /// Makes room for another day by forgetting the oldest days, which live data asks for least.
     fn make_room(&mut self, rows: usize) {
-        while !self.days.is_empty() && self.days.values().map(HashSet::len).sum::<usize>() + rows > self.capacity {
+        while !self.days.is_empty()
+            && self.days.values().map(|day| day.known.len()).sum::<usize>() + rows > self.capacity
+        {
             self.days.pop_first();
         }
     }
 }
 
+/// Whether a line tells of something that reading again may mend.
+pub(crate) fn in_trouble(entry: &ObjectEntry) -> bool {
+    matches!(entry.outcome, ObjectOutcome::Quarantined(_)) || !entry.quarantined.is_empty()
+}
+
 /// A digest as a number: a third of its text's size.
 fn digest(object: &ObjectId) -> u128 {
     u128::from_str_radix(&object.digest(), 16).unwrap_or_default()
+}
+
+/// The lines of a day while it is read from `objects`, in whatever order its files come.
+#[derive(Default)]
+struct Lines {
+    day: Day,
+    /// The newest line of each object that may have several: those in trouble and those that took another's place.
+    newest: HashMap<u128, (i64, bool)>,
+}
+
+impl Lines {
+    fn read(&mut self, batch: &RecordBatch, wanted: impl Fn(u128) -> bool) -> Result<(), LakeError> {
+        let (digests, outcomes) = (Texts::of(batch, "object_digest")?, Texts::of(batch, "outcome")?);
+        let (records, versions) = (integers(batch, "quarantined_count")?, integers(batch, "ledger_version")?);
+        // Null in files of an older format.
+        let replaces = flags(batch, "replaces")?;
+        for row in 0..batch.num_rows() {
+            let digest = u128::from_str_radix(digests.always(row)?, 16).unwrap_or_default();
+            if !wanted(digest) {
+                continue;
+            }
+            self.day.known.insert(digest);
+            let troubled = outcomes.always(row)? == "quarantined" || records.value(row) > 0;
+            let replacing = replaces.is_valid(row) && replaces.value(row);
+            if troubled || replacing {
+                let line = (versions.value(row), troubled);
+                self.newest.entry(digest).and_modify(|known| *known = line.max(*known)).or_insert(line);
+            }
+        }
+        Ok(())
+    }
+
+    fn into_day(self) -> Day {
+        let troubled = self.newest.into_iter().filter(|(_, (_, troubled))| *troubled);
+        Day { known: self.day.known, troubled: troubled.map(|(digest, _)| digest).collect() }
+    }
 }
 
 impl Lake {
@@ -164,14 +240,16 @@ impl Lake {
     /// The log or the table `objects` cannot be read.
     pub async fn committed(&self, objects: &[ObjectId]) -> Result<HashSet<ObjectId>, LakeError> {
         let snapshot = self.inner.tables.get(TableName::AccessEvents).latest().await?;
-        self.committed_at(&snapshot, objects).await
+        self.committed_at(&snapshot, objects, false).await
     }
 
-    /// Which of these objects are in the commits up to this snapshot (or a little after).
+    /// Which of these objects are in the commits up to this snapshot (or a little after); with `again` those in trouble are
+    /// left out.
     pub(crate) async fn committed_at(
         &self,
         snapshot: &DeltaTable,
         objects: &[ObjectId],
+        again: bool,
     ) -> Result<HashSet<ObjectId>, LakeError> {
         let mut ledger = self.inner.ledger.lock().await;
         let newest = version_of(snapshot);
@@ -195,23 +273,24 @@ impl Lake {
         let mut found = HashSet::new();
         for (day, wanted) in by_day {
             if !ledger.days.contains_key(&day) {
-                self.load_day(&mut ledger, &day, &wanted, &mut found).await?;
+                found.extend(self.load_day(&mut ledger, &day, &wanted, again).await?);
             }
-            if let Some(known) = ledger.days.get(&day) {
-                found.extend(wanted.into_iter().filter(|object| known.contains(&digest(object))).cloned());
+            if let Some(day) = ledger.days.get(&day) {
+                found.extend(wanted.into_iter().filter(|object| day.has(digest(object), again)).cloned());
             }
         }
         Ok(found)
     }
 
-    /// Loads a day from `objects`; of a day too big for memory only the wanted ones are looked up.
+    /// Loads a day from `objects`. Of a day too big for memory only the wanted ones are looked up; those that are done
+    /// are the answer then.
     async fn load_day(
         &self,
         ledger: &mut Ledger,
         day: &str,
         wanted: &[&ObjectId],
-        found: &mut HashSet<ObjectId>,
-    ) -> Result<(), LakeError> {
+        again: bool,
+    ) -> Result<Vec<ObjectId>, LakeError> {
         // With the projection up to date, the table holds at least every commit that is followed.
         self.project().await?;
         let table = self.inner.tables.get(TableName::Objects).latest().await?;
@@ -225,28 +304,23 @@ impl Lake {
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         let keep = rows <= ledger.capacity;
         let wanted: HashMap<u128, &ObjectId> = wanted.iter().map(|object| (digest(object), *object)).collect();
-        let mut known = HashSet::new();
+        let mut lines = Lines::default();
         let store = table.log_store().object_store(None);
         for file in files {
-            let mut stream = read::open(store.clone(), &file, Some(&["object_digest"]), None).await?;
+            let columns = ["object_digest", "outcome", "quarantined_count", "ledger_version", "replaces"];
+            let mut stream = read::open(store.clone(), &file, Some(&columns), None).await?;
             while let Some(batch) = stream.next().await {
-                let batch = batch.at(&file.path)?;
-                let digests = Texts::of(&batch, "object_digest")?;
-                for row in 0..batch.num_rows() {
-                    let number = u128::from_str_radix(digests.always(row)?, 16).unwrap_or_default();
-                    if keep {
-                        known.insert(number);
-                    } else if let Some(object) = wanted.get(&number) {
-                        found.insert((*object).clone());
-                    }
-                }
+                lines.read(&batch.at(&file.path)?, |digest| keep || wanted.contains_key(&digest))?;
             }
         }
+        let loaded = lines.into_day();
         if keep {
             ledger.make_room(rows);
-            ledger.days.insert(day.to_owned(), known);
+            ledger.days.insert(day.to_owned(), loaded);
+            return Ok(Vec::new());
         }
-        Ok(())
+        let done = wanted.into_iter().filter(|(digest, _)| loaded.has(*digest, again));
+        Ok(done.map(|(_, object)| object.clone()).collect())
     }
 
     /// Takes note of a commit of this handle's own, so that its log entry need not be read back.
@@ -278,7 +352,7 @@ mod tests {
         let mut ledger = Ledger::new(10);
         for day in ["2026-08-01", "2026-08-02", "2026-08-03"] {
             ledger.make_room(4);
-            ledger.days.insert(day.to_owned(), (0..4).collect());
+            ledger.days.insert(day.to_owned(), Day { known: (0..4).collect(), ..Day::default() });
         }
         assert_eq!(ledger.days.keys().collect::<Vec<_>>(), ["2026-08-02", "2026-08-03"]);
     }

@@ -26,15 +26,18 @@ mod files;
 mod identities;
 mod lake;
 mod ledger;
+mod location;
 mod neighbours;
 mod project;
 mod read;
 mod retention;
+mod s3;
 mod settle;
 mod snapshot_files;
 mod table;
 #[cfg(test)]
 mod testing;
+mod troubles;
 mod write;
 
 pub mod functions;
@@ -49,5 +52,8 @@ pub use compact::Compaction;
 pub use encode::{decode_access_events, encode_access_events, encode_trail_events};
 pub use error::{LakeError, LakeErrorKind, Response};
 pub use lake::{Lake, LakeSettings};
+pub use location::Location;
 pub use retention::{LEAST_RETENTION_DAYS, Retired};
+pub use s3::S3Options;
 pub use schema::TableName;
+pub use troubles::Trouble;

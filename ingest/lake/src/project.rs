@@ -17,7 +17,7 @@ use deltalake::{
 use keytrail_model::{Micros, ObjectEntry, QuarantinedRecord};
 
 use crate::{
-    encode::{collect, integer_column, maybe_texts, moment_column, texts},
+    encode::{collect, flag_column, integer_column, maybe_texts, moment_column, texts},
     error::{LakeError, LakeErrorKind},
     lake::Lake,
     ledger::{commit_line, day_of_key},
@@ -56,6 +56,8 @@ struct Line {
     entry: ObjectEntry,
     version: u64,
     committed_at: Micros,
+    /// Whether it takes the place of earlier lines of the object.
+    replaces: bool,
 }
 
 impl Lake {
@@ -125,7 +127,8 @@ impl Lake {
         for version in from..=newest {
             if let Some(line) = commit_line(log.as_ref(), version).await? {
                 let committed_at = line.committed_at.unwrap_or_default();
-                lines.extend(line.ledger.into_iter().map(|entry| Line { entry, version, committed_at }));
+                let replaces = line.again;
+                lines.extend(line.ledger.into_iter().map(|entry| Line { entry, version, committed_at, replaces }));
             }
             if lines.len() >= LINES_PER_COMMIT {
                 return Ok((lines, version));
@@ -174,6 +177,7 @@ fn encode_objects(lines: &[Line]) -> Result<RecordBatch, LakeError> {
             "last_event_at" => moment(|entry| entry.last_event_at),
             "ledger_version" => integer_column(lines.iter().map(|(line, ..)| i64::try_from(line.version).ok())),
             "object_date" => texts(lines.iter().map(|(.., day)| day.as_str())),
+            "replaces" => flag_column(lines.iter().map(|(line, ..)| line.replaces.then_some(true))),
             _ => return None,
         })
     })

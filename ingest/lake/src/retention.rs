@@ -42,7 +42,7 @@ impl Lake {
     pub async fn retain(&self, days: u32, now: Micros) -> Result<Retired, LakeError> {
         if days < LEAST_RETENTION_DAYS {
             let kind = LakeErrorKind::RetentionTooShort { days, least: LEAST_RETENTION_DAYS };
-            return Err(LakeError::new(self.inner.root.display(), kind));
+            return Err(LakeError::new(&self.inner.location, kind));
         }
         // What is not projected yet must not reappear after its day was dropped.
         self.project_fully().await?;

@@ -16,10 +16,15 @@ mod access_events;
 mod others;
 
 /// The format of the tables that this program writes.
-pub const FORMAT: FormatVersion = FormatVersion(1);
+///
+/// 2: an object may have several lines in `objects`, of which the newest counts (`replaces`).
+pub const FORMAT: FormatVersion = FormatVersion(2);
 
 /// The table property that holds the format version.
 pub(crate) const FORMAT_PROPERTY: &str = "keytrail.formatVersion";
+
+/// The table property that names the columns with statistics.
+pub(crate) const STATISTICS_PROPERTY: &str = "delta.dataSkippingStatsColumns";
 
 /// A version of the tables' format. Readers may read newer tables; writers must refuse to write them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,7 +156,7 @@ impl TableSpec {
             ("delta.logRetentionDuration", "interval 60 days".to_owned()),
             ("delta.enableExpiredLogCleanup", "false".to_owned()),
             ("delta.deletedFileRetentionDuration", "interval 7 days".to_owned()),
-            ("delta.dataSkippingStatsColumns", self.statistics.join(",")),
+            (STATISTICS_PROPERTY, self.statistics.join(",")),
         ];
         pairs.into_iter().map(|(key, value)| (key.to_owned(), Some(value))).collect()
     }
@@ -194,6 +199,12 @@ impl Column {
     /// The same column, never missing.
     pub(crate) const fn always(mut self) -> Self {
         self.nullable = false;
+        self
+    }
+
+    /// The same column, brought by this format.
+    pub(crate) const fn since(mut self, since: FormatVersion) -> Self {
+        self.since = since;
         self
     }
 

@@ -1,16 +1,23 @@
 //! Named states that can be rebuilt from the tables, kept as files under `_keytrail/` so that a start need not.
 //!
 //! In and out: a name and its bytes. A file carries a checksum; one that is damaged, or of another layout, reads as
-//! absent, because whoever needs it can rebuild it. It is written beside its place and moved there, so a crash leaves
-//! the old state; what it leaves beside is overwritten by the next write.
+//! absent, because whoever needs it can rebuild it. In a folder it is written beside its place and moved there, so a crash
+//! leaves the old state, and what it leaves beside is swept up later; in a bucket a put is whole or not at all.
 
-use std::{fs, io::ErrorKind, path::PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
 
+use deltalake::{ObjectStore, ObjectStoreError, Path};
 use sha2::{Digest, Sha256};
 
 use crate::{
     error::{At, LakeError, LakeErrorKind, shown},
     lake::Lake,
+    schema::TableName,
 };
 
 const FOLDER: &str = "_keytrail";
@@ -19,29 +26,29 @@ const MAGIC: &[u8; 16] = b"keytrail-state-1";
 const DIGEST_BYTES: usize = 32;
 const LONGEST_NAME: usize = 100;
 
+/// Where a state is kept.
+enum Place {
+    File(PathBuf),
+    Object(Arc<dyn ObjectStore>, Path),
+}
+
 impl Lake {
     /// Stores a state under a name, in place of what was there.
     ///
     /// # Errors
     /// The name may not be a file's name, or the file cannot be written.
     pub async fn put_state(&self, name: &str, bytes: Vec<u8>) -> Result<(), LakeError> {
-        let place = self.state_path(name)?;
-        // Each writer has a file of its own: two processes must not write into one.
-        let beside = place.with_file_name(format!(".{name}.{}.tmp", uuid::Uuid::new_v4().simple()));
-        let shown_place = shown(&place);
-        let written = tokio::task::spawn_blocking(move || {
-            if let Some(folder) = place.parent() {
-                fs::create_dir_all(folder)?;
-                sweep(folder);
+        let mut file = Vec::with_capacity(MAGIC.len() + DIGEST_BYTES + bytes.len());
+        file.extend_from_slice(MAGIC);
+        file.extend_from_slice(&Sha256::digest(&bytes));
+        file.extend_from_slice(&bytes);
+        match self.state_place(name).await? {
+            Place::File(path) => put_file(name, path, file).await,
+            Place::Object(store, path) => {
+                store.put_opts(&path, file.into(), Default::default()).await.at(&path)?;
+                Ok(())
             }
-            let mut file = Vec::with_capacity(MAGIC.len() + DIGEST_BYTES + bytes.len());
-            file.extend_from_slice(MAGIC);
-            file.extend_from_slice(&Sha256::digest(&bytes));
-            file.extend_from_slice(&bytes);
-            fs::write(&beside, file)?;
-            fs::rename(&beside, &place)
-        });
-        written.await.at(&shown_place)?.at(&shown_place)
+        }
     }
 
     /// The state under a name; `None` where there is none that can be trusted.
@@ -49,39 +56,71 @@ impl Lake {
     /// # Errors
     /// The name may not be a file's name, or the file is there and cannot be read.
     pub async fn get_state(&self, name: &str) -> Result<Option<Vec<u8>>, LakeError> {
-        let place = self.state_path(name)?;
-        let shown_place = shown(&place);
-        let read = tokio::task::spawn_blocking(move || fs::read(place)).await.at(&shown_place)?;
-        let mut file = match read {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(LakeError::new(shown_place, error)),
+        let read = match self.state_place(name).await? {
+            Place::File(path) => get_file(path).await?,
+            Place::Object(store, path) => match store.get_opts(&path, Default::default()).await {
+                Ok(found) => Some(found.bytes().await.at(&path)?.to_vec()),
+                Err(ObjectStoreError::NotFound { .. }) => None,
+                Err(error) => return Err(LakeError::new(&path, error)),
+            },
         };
+        let Some(mut file) = read else { return Ok(None) };
         let head = MAGIC.len() + DIGEST_BYTES;
         let sound = file.starts_with(MAGIC)
             && file.len() >= head
             && Sha256::digest(file.get(head..).unwrap_or_default()).as_slice()
                 == file.get(MAGIC.len()..head).unwrap_or_default();
         if !sound {
-            tracing::warn!(place = %shown_place, "state is damaged and will be rebuilt");
+            tracing::warn!(name, "state is damaged and will be rebuilt");
             return Ok(None);
         }
         Ok(Some(file.split_off(head)))
     }
 
-    fn state_path(&self, name: &str) -> Result<PathBuf, LakeError> {
+    async fn state_place(&self, name: &str) -> Result<Place, LakeError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let sound = !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with('.') && name.bytes().all(plain);
-        if sound {
-            Ok(self.inner.root.join(FOLDER).join(name))
-        } else {
-            Err(LakeError::new(FOLDER, LakeErrorKind::BadName(name.to_owned())))
+        if !sound {
+            return Err(LakeError::new(FOLDER, LakeErrorKind::BadName(name.to_owned())));
+        }
+        let location = &self.inner.location;
+        match location.folder() {
+            Some(root) => Ok(Place::File(root.join(FOLDER).join(name))),
+            None => {
+                let table = self.inner.tables.get(TableName::AccessEvents).seen().await;
+                let path = Path::from(location.key(&format!("{FOLDER}/{name}")));
+                Ok(Place::Object(table.log_store().root_object_store(None), path))
+            }
         }
     }
 }
 
+async fn put_file(name: &str, place: PathBuf, file: Vec<u8>) -> Result<(), LakeError> {
+    // Each writer has a file of its own: two processes must not write into one.
+    let beside = place.with_file_name(format!(".{name}.{}.tmp", uuid::Uuid::new_v4().simple()));
+    let shown_place = shown(&place);
+    let written = tokio::task::spawn_blocking(move || {
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder)?;
+            sweep(folder);
+        }
+        fs::write(&beside, file)?;
+        fs::rename(&beside, &place)
+    });
+    written.await.at(&shown_place)?.at(&shown_place)
+}
+
+async fn get_file(place: PathBuf) -> Result<Option<Vec<u8>>, LakeError> {
+    let shown_place = shown(&place);
+    match tokio::task::spawn_blocking(move || fs::read(place)).await.at(&shown_place)? {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LakeError::new(shown_place, error)),
+    }
+}
+
 /// Removes what crashes left behind an hour ago or longer.
-fn sweep(folder: &std::path::Path) {
+fn sweep(folder: &FilePath) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let stale = entry.file_name().to_string_lossy().ends_with(".tmp")

@@ -8,8 +8,9 @@
 //!
 //! Bad input: a table that Keytrail did not make or of a newer format is refused before anything is written.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
+use bytes::Bytes;
 use deltalake::{
     DeltaTable, DeltaTableBuilder, DeltaTableError,
     checkpoints::create_checkpoint,
@@ -23,12 +24,13 @@ use deltalake::{
 };
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
-use url::Url;
 use uuid::Uuid;
 
 use crate::{
     error::{At, LakeError, LakeErrorKind, shown},
-    schema::{FORMAT, FORMAT_PROPERTY, FormatVersion, TableName, TableSpec},
+    location::Location,
+    s3::S3Options,
+    schema::{FORMAT, FORMAT_PROPERTY, FormatVersion, STATISTICS_PROPERTY, TableName, TableSpec},
 };
 
 /// How often making a table is tried when others make it at the same moment.
@@ -61,17 +63,16 @@ pub(crate) enum Landed {
 }
 
 impl Table {
-    /// Opens the table under the lake's root; makes it first where there is none.
-    pub(crate) async fn open(root: &Path, name: TableName) -> Result<Self, LakeError> {
+    /// Opens the table at the lake's location; makes it first where there is none.
+    pub(crate) async fn open(location: &Location, s3: &S3Options, name: TableName) -> Result<Self, LakeError> {
         let spec = name.spec();
-        let folder = root.join(name.folder());
-        std::fs::create_dir_all(&folder).at(shown(&folder))?;
-        let folder = folder.canonicalize().at(shown(&folder))?;
-        let url = Url::from_directory_path(&folder)
-            .map_err(|()| LakeError::new(shown(&folder), LakeErrorKind::Foreign("not an absolute path".to_owned())))?;
+        if let Some(root) = location.folder() {
+            let folder = root.join(name.folder());
+            std::fs::create_dir_all(&folder).at(shown(&folder))?;
+        }
         let mut last = None;
         for _ in 0..OPEN_ATTEMPTS {
-            let mut table = DeltaTableBuilder::from_url(url.clone()).at(name)?.build().at(name)?;
+            let mut table = handle(location, s3, name)?;
             match table.load().await {
                 Ok(()) => {
                     check_format(&table, spec)?;
@@ -94,6 +95,11 @@ impl Table {
         Err(last.unwrap_or_else(|| LakeError::new(name, LakeErrorKind::Contended { attempts: OPEN_ATTEMPTS })))
     }
 
+    /// Whether there is such a table; nothing is made.
+    pub(crate) async fn exists(location: &Location, s3: &S3Options, name: TableName) -> Result<bool, LakeError> {
+        handle(location, s3, name)?.verify_deltatable_existence().await.at(name)
+    }
+
     /// What the table holds and how it is laid out.
     pub(crate) fn spec(&self) -> &'static TableSpec {
         self.name.spec()
@@ -114,13 +120,30 @@ impl Table {
 
     /// Commits at exactly the version after the snapshot's.
     pub(crate) async fn land(&self, snapshot: &DeltaTable, draft: Draft) -> Result<Landed, LakeError> {
-        let version = version_of(snapshot) + 1;
-        let data = CommitData::new(draft.actions, draft.operation, draft.metadata, draft.transactions);
+        let mut metadata = draft.metadata;
+        // No two commits are the same bytes, so a commit that is there can be told to be this one.
+        metadata.insert("keytrail.commitId".to_owned(), Value::from(Uuid::new_v4().simple().to_string()));
+        let data = CommitData::new(draft.actions, draft.operation, metadata, draft.transactions);
         let bytes = data.get_bytes().map_err(DeltaTableError::from).at(self.name)?;
+        self.put(snapshot, bytes).await
+    }
+
+    /// Puts a commit after the snapshot.
+    async fn put(&self, snapshot: &DeltaTable, bytes: Bytes) -> Result<Landed, LakeError> {
+        let version = version_of(snapshot) + 1;
         let log = snapshot.log_store();
-        match log.write_commit_entry(version, CommitOrBytes::LogBytes(bytes), Uuid::new_v4()).await {
+        match log.write_commit_entry(version, CommitOrBytes::LogBytes(bytes.clone()), Uuid::new_v4()).await {
             Ok(()) => {}
-            Err(TransactionError::VersionAlreadyExists(_)) => return Ok(Landed::Lost),
+            // The store tries again after an answer that was an error or got lost, and may meet what its first try put there.
+            Err(TransactionError::VersionAlreadyExists(_)) => match log.read_commit_entry(version).await {
+                Ok(Some(found)) if found == bytes => {}
+                Ok(Some(_)) => return Ok(Landed::Lost),
+                Ok(None) => return Ok(Landed::Unknown),
+                Err(error) => {
+                    tracing::warn!(table = %self.name, version, %error, "whose commit it is was not read");
+                    return Ok(Landed::Unknown);
+                }
+            },
             Err(error) => {
                 tracing::warn!(table = %self.name, version, %error, "commit not confirmed");
                 return Ok(Landed::Unknown);
@@ -146,6 +169,12 @@ impl Table {
             tracing::warn!(table = %self.name, version, %error, "checkpoint not written");
         }
     }
+}
+
+/// A table that is not loaded yet.
+fn handle(location: &Location, s3: &S3Options, name: TableName) -> Result<DeltaTable, LakeError> {
+    let builder = DeltaTableBuilder::from_url(location.url(name.folder())?).at(name)?;
+    builder.with_storage_options(s3.storage_options(location)).build().at(name)
 }
 
 /// The version of a loaded snapshot.
@@ -239,9 +268,16 @@ async fn grow(table: DeltaTable, spec: &TableSpec) -> Result<DeltaTable, LakeErr
         table = table.add_columns().with_fields(missing).await.at(spec.name)?;
     }
     if format_of(&table, spec.name)?.is_some_and(|found| found < FORMAT) {
-        let property = HashMap::from([(FORMAT_PROPERTY.to_owned(), FORMAT.to_string())]);
-        table =
-            table.set_tbl_properties().with_properties(property).with_raise_if_not_exists(false).await.at(spec.name)?;
+        // Other writers keep the statistics that the table asks for.
+        let stated = [FORMAT_PROPERTY, STATISTICS_PROPERTY];
+        let wanted = spec.properties().into_iter().filter(|(key, _)| stated.contains(&key.as_str()));
+        let properties = wanted.filter_map(|(key, value)| Some((key, value?))).collect();
+        table = table
+            .set_tbl_properties()
+            .with_properties(properties)
+            .with_raise_if_not_exists(false)
+            .await
+            .at(spec.name)?;
     }
     Ok(table)
 }
@@ -253,14 +289,14 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// Opens all tables.
-    pub(crate) async fn open(root: &Path) -> Result<Self, LakeError> {
+    pub(crate) async fn open(location: &Location, s3: &S3Options) -> Result<Self, LakeError> {
         let [a, b, c, d, e] = TableName::ALL;
         let tables = tokio::try_join!(
-            Table::open(root, a),
-            Table::open(root, b),
-            Table::open(root, c),
-            Table::open(root, d),
-            Table::open(root, e),
+            Table::open(location, s3, a),
+            Table::open(location, s3, b),
+            Table::open(location, s3, c),
+            Table::open(location, s3, d),
+            Table::open(location, s3, e),
         )?;
         let (a, b, c, d, e) = tables;
         Ok(Self { tables: [a, b, c, d, e].map(Arc::new) })

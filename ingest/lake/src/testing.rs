@@ -1,6 +1,7 @@
 //! Rows for tests, made from what the test is about; everything else is plain.
 
 use deltalake::{
+    arrow::array::RecordBatch,
     arrow::util::display::{ArrayFormatter, FormatOptions},
     datafusion::execution::context::SessionContext,
 };
@@ -122,7 +123,7 @@ pub(crate) fn batch(rows: impl IntoIterator<Item = AccessEvent>) -> Batch {
     keys.sort_unstable();
     keys.dedup();
     let objects = keys.into_iter().map(object).collect();
-    Batch { rows, events: Vec::new(), objects }
+    Batch { rows, objects, ..Batch::default() }
 }
 
 /// The same row, from this object.
@@ -144,7 +145,11 @@ pub(crate) async fn ask(lake: &Lake, sql: &str) -> Vec<String> {
     for (name, provider) in lake.providers().await.expect("providers") {
         context.register_table(name, provider).expect("a table");
     }
-    let batches = context.sql(sql).await.expect("a plan").collect().await.expect("rows");
+    lines(context.sql(sql).await.expect("a plan").collect().await.expect("rows"))
+}
+
+/// Rows as text: one line each, columns parted by `|`.
+pub(crate) fn lines(batches: Vec<RecordBatch>) -> Vec<String> {
     let options = FormatOptions::default().with_null("-");
     let mut lines = Vec::new();
     for batch in batches {

@@ -6,15 +6,19 @@
 //! Invariant: the bytes that groups under way may take, as far as sizes tell before reading, stay within the permits;
 //! a group that needs more than all permits waits for all of them, and so runs alone.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use keytrail_model::{ObjectId, ObjectOutcome};
+use keytrail_model::ObjectId;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 
-use super::{Store, worker_ended};
+use super::{
+    Store,
+    decoding::{Decoding, quarantined},
+    permits::Permits,
+    worker_ended,
+};
 use crate::{
-    decode::{Buffers, Decoded, decode_object, unread},
+    decode::Decoded,
     error::{IngestError, IngestErrorKind},
     normalize::Scope,
     settings::IngestSettings,
@@ -24,10 +28,6 @@ use crate::{
 /// A group closes at this many objects, or this many bytes as delivered.
 const GROUP_OBJECTS: usize = 32;
 const GROUP_BYTES: u64 = 2 << 20;
-/// A permit stands for this many bytes.
-const PERMIT: usize = 1 << 16;
-/// What a packed object may well unpack to, times its size.
-const USUAL_RATIO: usize = 16;
 
 /// What became of one object.
 pub(super) enum Outcome {
@@ -53,11 +53,8 @@ pub(super) fn groups(found: Vec<Found>) -> impl Iterator<Item = Vec<Found>> {
 
 /// Reads groups; shared by all workers.
 pub(super) struct GroupReader {
-    settings: IngestSettings,
-    scope: Scope,
-    permits: Arc<Semaphore>,
-    permits_total: u32,
-    buffers: Mutex<Vec<Buffers>>,
+    decoding: Decoding,
+    permits: Permits,
 }
 
 /// One object after reading: its id and bytes, or the reason why there are none.
@@ -65,9 +62,8 @@ type Delivered = (ObjectId, Result<Vec<u8>, String>, u64);
 
 impl GroupReader {
     pub(super) fn new(settings: IngestSettings, scope: Scope) -> Self {
-        let permits_total = u32::try_from((settings.reading_bytes / PERMIT).max(1)).unwrap_or(u32::MAX >> 4);
-        let permits = Arc::new(Semaphore::new(permits_total as usize));
-        Self { settings, scope, permits, permits_total, buffers: Mutex::default() }
+        let permits = Permits::new(settings.reading_bytes);
+        Self { decoding: Decoding::new(settings, scope), permits }
     }
 
     /// Reads, asks, decodes.
@@ -76,8 +72,7 @@ impl GroupReader {
         store: S,
         group: Vec<Found>,
     ) -> Result<Vec<Outcome>, IngestError> {
-        let permits = Arc::clone(&self.permits).acquire_many_owned(self.permits_for(&group)).await;
-        let held = permits.map_err(|_closed| IngestError::new("reading", IngestErrorKind::Worker))?;
+        let held = self.permits.take(self.bytes_of(&group)).await;
         let reader = Arc::clone(&self);
         let delivered = tokio::task::spawn_blocking(move || reader.deliver(&group)).await.map_err(worker_ended)?;
         let ids: Vec<ObjectId> = delivered.iter().map(|(id, ..)| id.clone()).collect();
@@ -98,13 +93,12 @@ impl GroupReader {
     }
 
     /// A guess at what the group's largest object takes unpacked, and all of it as delivered.
-    fn permits_for(&self, group: &[Found]) -> u32 {
-        let max = self.settings.decode.max_object_bytes;
+    fn bytes_of(&self, group: &[Found]) -> usize {
+        let max = self.decoding.settings.decode.max_object_bytes;
         let cap = |object: &Found| usize::try_from(object.size_bytes).unwrap_or(usize::MAX).min(max);
         let delivered: usize = group.iter().map(cap).sum();
-        let unpacked = group.iter().map(|object| cap(object).saturating_mul(USUAL_RATIO).min(max)).max().unwrap_or(0);
-        let permits = delivered.saturating_add(unpacked) / PERMIT + 1;
-        u32::try_from(permits).unwrap_or(u32::MAX).min(self.permits_total)
+        let unpacked = group.iter().map(|object| self.decoding.unpacked(cap(object))).max().unwrap_or(0);
+        delivered.saturating_add(unpacked)
     }
 
     fn deliver(&self, group: &[Found]) -> Vec<Delivered> {
@@ -123,31 +117,19 @@ impl GroupReader {
     }
 
     fn bytes(&self, object: &Found) -> Result<Vec<u8>, String> {
-        source::read(object, self.settings.decode.max_object_bytes)
+        source::read(object, self.decoding.settings.decode.max_object_bytes)
     }
 
     fn decode(&self, (object, bytes, size): Delivered) -> Outcome {
         let decoded = match bytes {
-            Ok(bytes) => {
-                let mut buffers = self.pool().pop().unwrap_or_default();
-                let settings = &self.settings;
-                let decoded =
-                    decode_object(&bytes, &object, &settings.decode, self.scope, &settings.fields, &mut buffers);
-                self.pool().push(buffers);
-                decoded
-            }
-            Err(reason) => unread(&object, size.cast_signed(), ObjectOutcome::Quarantined(reason)),
+            Ok(bytes) => self.decoding.decode(&object, &bytes),
+            Err(reason) => quarantined(&object, Some(size), reason),
         };
         Outcome::Decoded(Box::new(decoded))
     }
-
-    fn pool(&self) -> std::sync::MutexGuard<'_, Vec<Buffers>> {
-        // A worker that panicked never held the lock while it worked.
-        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn hex(digest: &[u8]) -> String {
+pub(super) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -168,10 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn permits_never_exceed_what_there_is() {
+    fn a_group_is_reckoned_by_its_largest_and_within_the_limit() {
         let reader = GroupReader::new(IngestSettings::default(), Scope::Secrets);
-        assert_eq!(reader.permits_for(&[found(u64::MAX), found(u64::MAX)]), reader.permits_total);
-        assert_eq!(reader.permits_for(&[found(0)]), 1);
-        assert!(reader.permits_for(&[found(64 << 20)]) > reader.permits_total / 2);
+        let max = reader.decoding.settings.decode.max_object_bytes;
+        assert_eq!(reader.bytes_of(&[found(0)]), 0);
+        assert_eq!(reader.bytes_of(&[found(10), found(20)]), 30 + 20 * 16);
+        assert_eq!(reader.bytes_of(&[found(u64::MAX)]), 2 * max);
     }
 }

@@ -13,7 +13,15 @@
 //! batch; the store is asked before an object is decoded, and judges again at commit. A file that cannot be read is
 //! quarantined and the run goes on; a store that refuses ends the run, and what was committed stays.
 
+mod bucket;
+mod decoding;
+mod fetch;
 mod group;
+mod pending;
+mod permits;
+mod reading;
+mod reconcile;
+mod retry;
 mod store;
 
 use std::{
@@ -22,21 +30,26 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use keytrail_lake::Batch;
-use keytrail_model::ObjectEntry;
 
 use self::group::{GroupReader, Outcome, groups};
-pub use self::store::Store;
+pub use self::{
+    bucket::{BucketRequest, ingest_bucket},
+    reconcile::{ReconcileRequest, Reconciled, reconcile},
+    retry::{Retried, RetryRequest, retry},
+    store::Store,
+};
+pub(crate) use self::{
+    decoding::{Decoding, panicked, quarantined},
+    pending::Pending,
+    permits::{Permits, Room},
+    reading::Reading,
+};
 use crate::{
-    decode::Decoded,
     error::{IngestError, IngestErrorKind},
     progress::{Progress, Summary},
     settings::{IngestRequest, IngestSettings},
     source,
 };
-
-/// What a row takes in memory besides its `raw`, about.
-const ROW_BYTES: usize = 2_048;
 
 /// Reads everything that the request names into the store.
 pub async fn ingest<S: Store>(
@@ -75,7 +88,7 @@ pub async fn ingest<S: Store>(
                 }
             }
             if pending.is_due(settings) {
-                pending.commit(store, &mut summary, progress).await?;
+                commit(&mut pending, store, &mut summary, progress).await?;
             }
         }
         progress.advanced(&summary.counts);
@@ -84,61 +97,30 @@ pub async fn ingest<S: Store>(
             break;
         }
     }
-    pending.commit(store, &mut summary, progress).await?;
+    commit(&mut pending, store, &mut summary, progress).await?;
     Ok(summary)
 }
 
-/// What is decoded and not committed yet.
-#[derive(Default)]
-struct Pending {
-    batch: Batch,
-    bytes: usize,
-}
-
-impl Pending {
-    fn add(&mut self, decoded: Decoded) {
-        let rows = decoded.rows.iter().map(|row| row.raw.len() + ROW_BYTES).sum::<usize>();
-        let events = decoded.events.iter().map(|event| event.raw.len() + ROW_BYTES / 4).sum::<usize>();
-        self.bytes += rows + events + entry_bytes(&decoded.entry);
-        self.batch.rows.extend(decoded.rows);
-        self.batch.events.extend(decoded.events);
-        self.batch.objects.push(decoded.entry);
-    }
-
-    fn is_due(&self, settings: &IngestSettings) -> bool {
-        self.batch.rows.len() + self.batch.events.len() >= settings.batch_rows
-            || self.bytes >= settings.batch_bytes
-            || self.batch.objects.len() >= settings.batch_objects
-    }
-
-    async fn commit<S: Store>(
-        &mut self,
-        store: &S,
-        summary: &mut Summary,
-        progress: &dyn Progress,
-    ) -> Result<(), IngestError> {
-        let Self { batch, .. } = std::mem::take(self);
-        if batch.objects.is_empty() {
-            return Ok(());
-        }
-        let place = || format!("committing {} objects", batch.objects.len());
-        let place = place();
-        let committed = store
-            .commit(batch)
-            .await
-            .map_err(|error| IngestError::new(place, IngestErrorKind::Store(Box::new(error))))?;
-        let counts = &mut summary.counts;
-        counts.rows_written += committed.rows_written;
-        counts.duplicate_events += committed.duplicate_events;
-        counts.rows_changed += committed.rows_changed;
-        counts.commits += 1;
-        progress.committed(counts);
-        Ok(())
-    }
-}
-
-fn entry_bytes(entry: &ObjectEntry) -> usize {
-    512 + entry.quarantined.len() * 256
+/// Commits what has gathered, if anything has.
+async fn commit<S: Store>(
+    pending: &mut Pending,
+    store: &S,
+    summary: &mut Summary,
+    progress: &dyn Progress,
+) -> Result<(), IngestError> {
+    let Some(batch) = pending.take() else {
+        return Ok(());
+    };
+    let place = format!("committing {} objects", batch.objects.len());
+    let committed =
+        store.commit(batch).await.map_err(|error| IngestError::new(place, IngestErrorKind::Store(Box::new(error))))?;
+    let counts = &mut summary.counts;
+    counts.rows_written += committed.rows_written;
+    counts.duplicate_events += committed.duplicate_events;
+    counts.rows_changed += committed.rows_changed;
+    counts.commits += 1;
+    progress.committed(counts);
+    Ok(())
 }
 
 fn worker_ended(_: tokio::task::JoinError) -> IngestError {

@@ -6,8 +6,8 @@ use std::{
     sync::{Mutex, atomic::AtomicU64},
 };
 
-use keytrail_lake::{Committed, Lake, LakeSettings};
-use keytrail_model::{ObjectId, ObjectOutcome};
+use keytrail_lake::{Batch, Committed, Lake, LakeSettings};
+use keytrail_model::{ObjectEntry, ObjectId, ObjectOutcome};
 use serde_json::json;
 
 use super::*;
@@ -19,18 +19,36 @@ use crate::{
 
 /// A lake as the pipeline sees one: like the real one it answers under a lock that its commits need too.
 #[derive(Clone, Default)]
-struct Memory {
+pub(super) struct Memory {
     answering: Arc<tokio::sync::Mutex<()>>,
     ledger: Arc<Mutex<HashMap<ObjectId, ObjectEntry>>>,
     events: Arc<Mutex<HashSet<(String, String)>>>,
     keys: Arc<Mutex<Vec<String>>>,
     commits: Arc<AtomicU64>,
-    refuse_at: Option<u64>,
+    pub(super) refuse_at: Option<u64>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the disk is full")]
-struct Full;
+pub(super) struct Full;
+
+impl Memory {
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.keys.lock().expect("not poisoned").clone()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ledger.lock().expect("not poisoned").len()
+    }
+
+    pub(super) fn entries(&self) -> Vec<ObjectEntry> {
+        self.ledger.lock().expect("not poisoned").values().cloned().collect()
+    }
+
+    pub(super) fn entry(&self, id: &ObjectId) -> Option<ObjectEntry> {
+        self.ledger.lock().expect("not poisoned").get(id).cloned()
+    }
+}
 
 impl Store for Memory {
     type Error = Full;
@@ -59,7 +77,8 @@ impl Store for Memory {
         let mut ledger = self.ledger.lock().expect("not poisoned");
         for entry in batch.objects {
             keys.push(entry.object.key.clone());
-            assert!(ledger.insert(entry.object.clone(), entry).is_none(), "an object is committed once");
+            let before = ledger.insert(entry.object.clone(), entry);
+            assert!(batch.again || before.is_none(), "an object is committed once");
         }
         Ok(Committed { rows_written: new, duplicate_events: rows - new, ..Committed::default() })
     }
@@ -70,7 +89,7 @@ fn file(root: &Path, minute: usize, text: &str) {
     std::fs::write(root.join(name), text).expect("a file");
 }
 
-fn read_of(id: &str) -> serde_json::Value {
+pub(super) fn read_of(id: &str) -> serde_json::Value {
     json!({
         "eventVersion": "1.08",
         "userIdentity": {"type": "IAMUser", "principalId": "AIDAEXAMPLEEXAMPLE000", "accountId": "111122223333",
@@ -104,7 +123,7 @@ fn request(root: &Path) -> IngestRequest {
     IngestRequest::new(vec![Source::Path(root.to_path_buf())])
 }
 
-fn adds_up(counts: &Counts, found: u64) {
+pub(super) fn adds_up(counts: &Counts, found: u64) {
     assert_eq!(counts.objects_found, found);
     assert_eq!(counts.objects_done(), found, "{counts:?}");
     assert_eq!(counts.records, counts.kept + counts.ignored + counts.quarantined_records, "{counts:?}");

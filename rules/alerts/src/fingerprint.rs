@@ -14,6 +14,11 @@ pub fn alert_id(finding: &Finding) -> String {
     id_of(&finding.rule_id, &finding.fold_key, finding.event_at, opened_by)
 }
 
+/// What the id of an alert of class `system` follows from.
+pub fn condition_id(rule_id: &str, subject: &[String], since: Micros) -> String {
+    id_of(rule_id, subject, since, "")
+}
+
 fn id_of(rule_id: &str, fold_key: &[String], first_event_at: Micros, first_event_id: &str) -> String {
     let mut hasher = Sha256::new();
     // Every part carries its length, so that ("ab", "c") and ("a", "bc") differ.

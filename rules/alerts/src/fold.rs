@@ -167,6 +167,8 @@ impl Inbox {
         let at = finding.event_at;
         ids.iter()
             .filter_map(|id| self.alerts.get(id))
+            // An alert of class `system` may have any id; its conditions are none of the rules' business.
+            .filter(|alert| alert.class == finding.class)
             .filter(|alert| {
                 let begins = alert.first_event_at.saturating_sub(gap);
                 let ends = match alert.state {

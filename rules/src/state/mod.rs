@@ -32,6 +32,9 @@ pub(crate) use tables::{moment, number, table, text};
 
 use rotation::Signal;
 
+/// Commits that are remembered one by one: two days of one every two seconds. A worker that commits is never as far behind.
+const COMMITS_KEPT: usize = 100_000;
+
 /// One principal's use of one secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
@@ -110,8 +113,11 @@ pub struct State {
     pub(crate) newest_delivered_at: Option<Micros>,
     /// The table version up to which rows are folded.
     pub(crate) folded_to: Option<u64>,
-    /// When the commits whose rows are folded were made: a row first committed then was seen before.
+    /// When the commits whose rows are folded were made: a row first committed then was seen before. The oldest are
+    /// forgotten one by one.
     pub(crate) commits: BTreeSet<Micros>,
+    /// Every commit up to this moment was seen before.
+    pub(crate) commits_before: Option<Micros>,
     /// When each scheduled rule last ran, in judging time.
     pub(crate) scheduled: BTreeMap<String, Micros>,
 }
@@ -134,11 +140,14 @@ impl State {
     /// Notes commits whose rows are folded.
     pub fn remember_commits(&mut self, commits: &BTreeSet<Micros>) {
         self.commits.extend(commits);
+        while self.commits.len() > COMMITS_KEPT {
+            self.commits_before = self.commits_before.max(self.commits.pop_first());
+        }
     }
 
     /// Whether rows first committed at this moment were folded by an earlier run.
     pub fn knows_commit(&self, ingested_at: Micros) -> bool {
-        self.commits.contains(&ingested_at)
+        self.commits_before.is_some_and(|before| ingested_at <= before) || self.commits.contains(&ingested_at)
     }
 
     /// The text of an id.

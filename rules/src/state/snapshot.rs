@@ -46,6 +46,7 @@ struct Written<'a> {
     newest_delivered_at: Option<Micros>,
     folded_to: Option<u64>,
     commits: &'a BTreeSet<Micros>,
+    commits_before: Option<Micros>,
     scheduled: &'a BTreeMap<String, Micros>,
 }
 
@@ -63,6 +64,8 @@ struct Read {
     newest_delivered_at: Option<Micros>,
     folded_to: Option<u64>,
     commits: BTreeSet<Micros>,
+    #[serde(default)]
+    commits_before: Option<Micros>,
     scheduled: BTreeMap<String, Micros>,
 }
 
@@ -81,6 +84,7 @@ impl State {
             newest_delivered_at: self.newest_delivered_at,
             folded_to: self.folded_to,
             commits: &self.commits,
+            commits_before: self.commits_before,
             scheduled: &self.scheduled,
         })?;
         let mut bytes = format!("{MAGIC} {VERSION} {}\n", digest(&json)).into_bytes();
@@ -122,6 +126,7 @@ impl State {
             newest_delivered_at: read.newest_delivered_at,
             folded_to: read.folded_to,
             commits: read.commits,
+            commits_before: read.commits_before,
             scheduled: read.scheduled,
         })
     }

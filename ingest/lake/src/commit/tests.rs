@@ -14,6 +14,8 @@ use crate::{
     testing::{START, ask, bare, batch, decrypt, from_object, lake, object, read, rows, secret_arn},
 };
 
+mod again;
+
 #[tokio::test]
 async fn the_same_object_changes_nothing() {
     let (_folder, lake) = lake().await;
@@ -180,13 +182,14 @@ async fn every_record_is_kept_once_with_scope_all() {
         record_index: 0,
         raw: "{}".into(),
     };
-    let one = Batch { rows: Vec::new(), events: vec![event("a", "o1"), event("b", "o1")], objects: vec![object("o1")] };
+    let events = vec![event("a", "o1"), event("b", "o1")];
+    let one = Batch { events, objects: vec![object("o1")], ..Batch::default() };
     lake.commit(one.clone()).await.expect("a commit");
     lake.commit(one).await.expect("a commit");
     let two = Batch {
-        rows: Vec::new(),
         events: vec![event("b", "o2"), event("c", "o2"), event("c", "o2")],
         objects: vec![object("o2")],
+        ..Batch::default()
     };
     lake.commit(two).await.expect("a commit");
     assert_eq!(ask(&lake, "SELECT event_id FROM events ORDER BY 1").await, ["a", "b", "c"]);

@@ -17,6 +17,7 @@ pub(super) static ACCESS_EVENTS: TableSpec = TableSpec {
         "action",
         "secret_id",
         "secret_kind",
+        "secret_resolution",
         "principal_id",
         "account_id",
         "region",

@@ -1,6 +1,6 @@
 //! The columns of `events`, `objects`, `quarantine` and `alert_log`.
 
-use super::{Column, TableName, TableSpec};
+use super::{Column, FormatVersion, TableName, TableSpec};
 
 /// Every CloudTrail record, kept with `scope = "all"`. Key: (`account_id`, `event_id`).
 pub(super) static EVENTS: TableSpec = TableSpec {
@@ -45,14 +45,15 @@ pub(super) static EVENTS: TableSpec = TableSpec {
     ],
 };
 
-/// One row per object seen. Key: `object_digest`.
+/// One row per object seen, and one more each time it was read again after trouble: the newest counts. Key:
+/// (`object_digest`, `ledger_version`).
 pub(super) static OBJECTS: TableSpec = TableSpec {
     name: TableName::Objects,
-    doc: "What became of each object: committed, skipped or quarantined.",
+    doc: "What became of each object: committed, skipped or quarantined; the newest ledger_version of an object counts.",
     partition: Some("object_date"),
     fresh_order: &["object_key"],
     settled_order: &["object_key"],
-    statistics: &["object_key", "outcome", "account_id", "region", "delivered_at", "ledger_version"],
+    statistics: &["object_key", "outcome", "account_id", "region", "delivered_at", "ledger_version", "replaces"],
     bloom: &["object_digest"],
     columns: &[
         Column::text("object_key", "Where the object is: s3://bucket/key or a path.").always(),
@@ -77,13 +78,18 @@ pub(super) static OBJECTS: TableSpec = TableSpec {
             .always(),
         Column::text("object_date", "The day in the object's key, YYYY-MM-DD, or `unknown`; the table's folders.")
             .always(),
+        Column::flag(
+            "replaces",
+            "True where the object was read again: the line takes the place of its earlier ones (a smaller ledger_version).",
+        )
+        .since(FormatVersion(2)),
     ],
 };
 
 /// One row per record that could not be understood. Key: (`object_digest`, `record_index`).
 pub(super) static QUARANTINE: TableSpec = TableSpec {
     name: TableName::Quarantine,
-    doc: "One row per record that could not be understood, and where its bytes are.",
+    doc: "One row per record that could not be understood each time it was read, and where its bytes are.",
     partition: Some("object_date"),
     fresh_order: &["object_key", "record_index"],
     settled_order: &["object_key", "record_index"],

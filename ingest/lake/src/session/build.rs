@@ -25,7 +25,7 @@ use super::{
     configured::{self, PolicyNetwork, ReaderClass},
     joins::StoppableJoins,
     limits::Limits,
-    series, views,
+    newest, series, views,
 };
 use crate::functions::{self, ReaderClasses};
 
@@ -97,7 +97,7 @@ impl<T> At<T> for Result<T, DataFusionError> {
 ///
 /// A provider named `secret_identities_stored` (secret_id, secret_account, secret_region, secret_name, first_seen_at)
 /// is used to repair names that were unresolved when written. Without it the stored rows are asked here and now, if any row
-/// is unresolved: so this may read, and belongs where queries run.
+/// is unresolved; and so are the objects that were read again. So this may read, and belongs where queries run.
 ///
 /// # Errors
 /// A stored table is missing, or temporary files cannot be made.
@@ -119,6 +119,7 @@ pub async fn build<N: AsRef<str>>(
         configured::policy_networks(&settings.policy_networks).at("policy_networks", SessionErrorKind::Table)?;
     session.register_table("policy_networks", Arc::new(networks)).at("policy_networks", SessionErrorKind::Table)?;
 
+    newest::register(&session).await.at("objects", SessionErrorKind::View)?;
     for view in views::VIEWS {
         views::register(&session, view).await.at(view.name, SessionErrorKind::View)?;
         if view.name == UNRESOLVED && !session.table_exist(IDENTITIES).at(IDENTITIES, SessionErrorKind::Table)? {

@@ -21,6 +21,7 @@ mod configured;
 mod guard;
 mod joins;
 mod limits;
+mod newest;
 mod of_lake;
 mod series;
 mod views;

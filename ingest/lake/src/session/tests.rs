@@ -13,6 +13,7 @@ use super::{
 };
 use crate::schema::TableName;
 
+mod coverage;
 mod docs;
 mod of_lake;
 mod views;
@@ -34,15 +35,16 @@ async fn every_view_plans_and_runs_on_an_empty_lake() {
 #[tokio::test]
 async fn views_of_stored_tables_have_exactly_their_columns() {
     let session = empty().await;
-    for (view, table) in [
-        ("access_events", TableName::AccessEvents),
-        ("objects", TableName::Objects),
-        ("quarantine", TableName::Quarantine),
+    for (view, table, more) in [
+        ("access_events", TableName::AccessEvents, [].as_slice()),
+        ("objects", TableName::Objects, &[]),
+        ("quarantine", TableName::Quarantine, &["since", "attempts"]),
     ] {
         let schema = session.table(view).await.expect(view);
         let names: Vec<&str> = schema.schema().fields().iter().map(|field| field.name().as_str()).collect();
-        let stored: Vec<&str> = table.spec().columns.iter().map(|column| column.name).collect();
-        assert_eq!(names, stored, "{view}");
+        // `replaces` has done its work when the view has chosen the newest lines.
+        let stored = table.spec().columns.iter().map(|column| column.name).filter(|name| *name != "replaces");
+        assert_eq!(names, stored.chain(more.iter().copied()).collect::<Vec<_>>(), "{view}");
     }
 }
 
@@ -53,7 +55,7 @@ async fn other_views_document_each_column_once_and_in_order() {
         assert!(!view.description().is_empty(), "{}", view.name);
         let documented: Vec<String> = view.column_docs().into_iter().map(|(name, _)| name).collect();
         if view.description().contains("Column meanings: the lake's table of columns.") {
-            assert!(documented.is_empty(), "{}", view.name);
+            assert_eq!(documented.is_empty(), view.name != "quarantine", "{}: only what the table lacks", view.name);
             continue;
         }
         let table = session.table(view.name).await.expect(view.name);

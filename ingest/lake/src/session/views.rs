@@ -73,7 +73,10 @@ pub static VIEWS: &[View] = &[
     view!("objects", true),
     view!("quarantine", true),
     view!("alerts", true),
+    view!("deliveries", false),
     view!("coverage", true),
+    view!("silences", true),
+    view!("account_silences", true),
 ];
 
 /// Plans and registers one view.

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use deltalake::{arrow::array::RecordBatch, kernel::Action, operations::create::CreateBuilder};
 
+use url::Url;
+
 use super::*;
 use crate::{
     Lake, LakeSettings,
@@ -27,12 +29,12 @@ async fn set_format(lake: &Lake, name: TableName, version: &str) {
 #[tokio::test]
 async fn a_newer_format_is_refused_and_nothing_is_written() {
     let (folder, lake) = lake().await;
-    set_format(&lake, TableName::AccessEvents, "2").await;
+    set_format(&lake, TableName::AccessEvents, "3").await;
     let log = folder.path().join("access_events/_delta_log");
     let entries = || std::fs::read_dir(&log).expect("the log").count();
     let before = entries();
     let refused = open(folder.path()).await.expect_err("a newer format");
-    assert!(matches!(refused.kind, LakeErrorKind::NewerFormat { found: 2, known: 1 }), "{refused}");
+    assert!(matches!(refused.kind, LakeErrorKind::NewerFormat { found: 3, known: 2 }), "{refused}");
     assert_eq!(refused.response(), Response::Stop);
     assert!(refused.to_string().contains("use a newer keytrail"), "{refused}");
     // A worker that had the lake open notices too.
@@ -145,4 +147,17 @@ async fn what_a_crash_leaves_in_the_log_is_ignored() {
     let lake = open(folder.path()).await.expect("a lake");
     lake.commit(batch([from_object(read("e2", "a", START), "o2")])).await.expect("a commit");
     assert_eq!(ask(&lake, "SELECT count(*) FROM access_events_stored").await, ["2"]);
+}
+
+#[tokio::test]
+async fn a_commit_knows_itself_when_it_is_put_twice() {
+    let (_folder, lake) = lake().await;
+    let table = lake.inner.tables.get(TableName::Events);
+    let snapshot = table.latest().await.expect("a snapshot");
+    let entry = |id: &str| Bytes::from(format!("{{\"commitInfo\":{{\"keytrail.commitId\":\"{id}\"}}}}\n"));
+    for _ in 0..2 {
+        // As when the store's answer was an error although the entry was written, and the store tried again.
+        assert_eq!(table.put(&snapshot, entry("mine")).await.expect("an answer"), Landed::At(1));
+    }
+    assert_eq!(table.put(&snapshot, entry("theirs")).await.expect("an answer"), Landed::Lost);
 }

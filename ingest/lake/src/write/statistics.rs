@@ -11,7 +11,7 @@ use deltalake::arrow::{
 use serde_json::{Map, Number, Value, json};
 
 use crate::{
-    encode::{Texts, integers, is_plain_moment, moments},
+    encode::{Texts, flags, integers, is_plain_moment, moments},
     error::LakeError,
     schema::{ColumnType, TableSpec},
 };
@@ -77,7 +77,8 @@ impl Statistics {
                     let numbers = integers(batch, column.name)?;
                     (numbers.null_count(), min(&numbers).map(Bound::Number), max(&numbers).map(Bound::Number))
                 }
-                ColumnType::Flag | ColumnType::TextList => continue,
+                ColumnType::Flag => (flags(batch, column.name)?.null_count(), None, None),
+                ColumnType::TextList => continue,
             };
             column.nulls += nulls;
             if let Some(smallest) = smallest

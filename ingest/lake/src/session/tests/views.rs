@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::schema::TableName;
 use crate::session::{
     ReaderClass, SessionSettings,
-    fixture::{API, SECRET, event, object, session, table},
+    fixture::{API, SECRET, event, session, table},
 };
 
 const ROTATOR: &str = "arn:aws:iam::111122223333:role/rotate-db";
 const SYNC: &str = "arn:aws:iam::111122223333:role/external-secrets";
 
-async fn rows(session: &SessionContext, sql: &str) -> Vec<String> {
+pub(super) async fn rows(session: &SessionContext, sql: &str) -> Vec<String> {
     let batches = session.sql(sql).await.expect(sql).collect().await.expect(sql);
     let table = pretty_format_batches(&batches).expect("printable").to_string();
     let lines = table.lines().filter(|line| line.starts_with('|')).skip(1);
@@ -246,58 +246,4 @@ async fn the_newest_state_of_an_alert_counts() {
     session.register_table(name, log).expect("registers");
     let view = crate::session::VIEWS.iter().find(|view| view.name == "alerts").expect("a view");
     assert_eq!(rows(&session, &format!("SELECT alert_id, state FROM ({})", view.sql)).await, ["a | closed"]);
-}
-
-fn every(minutes: i64, from: i64, until: i64) -> impl Iterator<Item = i64> {
-    (from..until).step_by(usize::try_from(minutes).expect("small"))
-}
-
-fn objects(minutes: impl Iterator<Item = i64>) -> Vec<Value> {
-    let start = keytrail_model::time::parse_rfc3339("2026-01-01T00:05:00Z").expect("a time");
-    minutes.map(|minute| object(&keytrail_model::time::to_rfc3339(start + minute * 60_000_000), json!({}))).collect()
-}
-
-async fn states(objects: &[Value]) -> Vec<String> {
-    let session = session(&[], objects, &SessionSettings::default()).await;
-    rows(&session, "SELECT state, count(*) AS hours, min(hour_at) AS first FROM coverage GROUP BY state ORDER BY first")
-        .await
-}
-
-#[tokio::test]
-async fn a_hole_in_a_busy_region_is_a_gap() {
-    const DAY: i64 = 24 * 60;
-    // An object every five minutes for ten days, three hours missing on day five, and still silent at the end while
-    // another region sets the horizon.
-    let mut all = objects(every(5, 0, 5 * DAY).chain(every(5, 5 * DAY + 180, 10 * DAY)));
-    assert_eq!(states(&all).await, ["seen | 237 | 2026-01-01T00:00:00Z", "gap | 3 | 2026-01-06T00:00:00Z"]);
-    all.push(object("2026-01-11T06:05:00Z", json!({ "region": "us-east-1", "object_key": "other" })));
-    let session = session(&[], &all, &SessionSettings::default()).await;
-    let sql = "SELECT region, state, count(*) AS hours, max(silent_from) AS since FROM coverage WHERE state <> 'seen' AND hour_at > TIMESTAMP '2026-01-10T00:00:00Z' GROUP BY region, state";
-    assert_eq!(rows(&session, sql).await, ["eu-west-1 | gap | 5 | 2026-01-10T23:55:00Z"]);
-}
-
-#[tokio::test]
-async fn nights_and_sparse_regions_are_quiet() {
-    const DAY: i64 = 24 * 60;
-    // Eight hours a day, every day: the nights are a habit.
-    let days = (0..14).flat_map(|day| every(5, day * DAY, day * DAY + 8 * 60));
-    assert_eq!(
-        states(&objects(days)).await,
-        ["seen | 112 | 2026-01-01T00:00:00Z", "quiet | 208 | 2026-01-01T08:00:00Z"]
-    );
-    // One object in about a day and a half.
-    let sparse = states(&objects(every(35 * 60, 0, 30 * DAY))).await;
-    assert!(sparse.iter().all(|line| !line.starts_with("gap")), "{sparse:?}");
-}
-
-#[tokio::test]
-async fn files_that_come_late_say_so() {
-    let mut all = objects(every(5, 0, 6 * 60));
-    for object in all.iter_mut().skip(24).take(12) {
-        object["delivered_at"] = json!("2026-01-01T09:00:00Z");
-    }
-    assert_eq!(
-        states(&all).await,
-        ["seen | 5 | 2026-01-01T00:00:00Z", "late | 1 | 2026-01-01T02:00:00Z", "gap | 2 | 2026-01-01T06:00:00Z"]
-    );
 }
