@@ -7,8 +7,9 @@ Usage: python3 benches/worker.py [--keytrail target/release/keytrail] [--emulato
 What it does, in this order, on one machine that should do nothing else:
 1. ceiling: bare processes receive, get and delete everything, without reading a byte of it;
 2. backlog: `keytrail run` drains the same objects into a fresh lake; objects/s, records/s, CPU seconds, peak memory, commits;
-3. steady: so many objects per second for a while; from sending a notification until its row is committed, and until its
-   alert is raised: p50 and p99. Every event reads from a network that the policy does not allow, so that each raises one.
+3. steady: so many objects per second for a while, once the rules are open; from sending a notification until its row is
+   committed, and until its alert is: p50 and p99. Every event reads from a network that the policy does not allow, by a
+   reader of its own, so that each raises one alert. When rows and alerts were committed is taken from the worker's log.
 
 fauxqs (npm, Node 20) is the faster emulator; it ignores If-None-Match, so the lake is a local folder in every run. Both
 emulators are installed below --work on first use. Nothing is downloaded otherwise, and nothing leaves the loopback device.
@@ -78,9 +79,7 @@ class Emulator:
     """A process that leaves when its standard input is closed."""
 
     def __init__(self, kind, work):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         command = fauxqs(work) if kind == "fauxqs" else ministack(work)
         quiet = dict(stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.process = subprocess.Popen(command + [str(self.port)], **quiet)
@@ -114,6 +113,12 @@ class Emulator:
     def close(self):
         self.process.stdin.close()
         self.process.wait(10)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def fauxqs(work):
@@ -248,10 +253,12 @@ class Worker:
     def __init__(self, program, emulator, work, name):
         self.program, self.lake = program, work / f"lake-{name}"
         shutil.rmtree(self.lake, ignore_errors=True)
+        self.port = free_port()
         self.config = work / f"{name}.toml"
         self.config.write_text(
             f'[aws]\nregion = "{REGION}"\nendpoint_url = "{emulator.url()}"\n\n[queue]\nurl = "{emulator.queue_url}"\n\n'
-            f'[http]\nlisten = "127.0.0.1:0"\n\n[[policy.network]]\ncidrs = ["{ALLOWED}"]\n'
+            f'[http]\nlisten = "127.0.0.1:{self.port}"\n\n[log]\nformat = "json"\n\n'
+            f'[[policy.network]]\ncidrs = ["{ALLOWED}"]\n'
         )
         environment = dict(os.environ, AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", KEYTRAIL_LAKE=str(self.lake),
                            KEYTRAIL_CONFIG=str(self.config), AWS_EC2_METADATA_DISABLED="true")
@@ -266,6 +273,27 @@ class Worker:
     def cpu(self):
         parts = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wait_until_ready(self):
+        while True:
+            self.check()
+            try:
+                Client(self.port).ask("GET", "/readyz")
+                return
+            except (OSError, RuntimeError):
+                time.sleep(0.1)
+
+    def told(self, message):
+        """The log's lines with this message, each with its moment."""
+        for line in pathlib.Path(self.log.name).read_text(encoding="utf-8").splitlines():
+            if f'"message":"{message}"' in line:
+                told = json.loads(line)
+                moment = datetime.datetime.fromisoformat(told["timestamp"].replace("Z", "+00:00"))
+                yield moment.timestamp(), told
+
+    def alerts_at(self):
+        """The moment at which each alert was committed, in the order of their events."""
+        return [at for at, told in self.told("judged") for _ in range(told["raised"])]
 
     def check(self):
         if self.process.poll() is not None:
@@ -299,7 +327,8 @@ def backlog(program, emulator, work, objects, reads):
 
 def steady(program, emulator, work, rate, seconds):
     worker = Worker(program, emulator, work, "steady")
-    sent = {}
+    worker.wait_until_ready()
+    sent = []
     # The first ones warm up: they are sent and left out of the figures.
     warm = rate * 5
     begin = time.monotonic()
@@ -310,35 +339,34 @@ def steady(program, emulator, work, rate, seconds):
             time.sleep(pause)
         at = stamp()
         name = f"steady/{number}"
+        # Event ids grow with the number: of events in one second, the earlier one is judged first.
         content = packed([record(at, 10**9 + number, 10**6 + number, name), unrelated(at, 2 * 10**9 + number)])
         key = key_of(at, number)
         body = message(key, emulator.client.put(key, content), len(content))
-        if number >= warm:
-            sent[name] = time.time()
+        sent.append((name, time.time()))
         emulator.send([body])
     while emulator.left():
         worker.check()
         time.sleep(0.1)
-    raised = "SELECT count(*) AS n FROM alerts WHERE rule_id LIKE '%cidr%'"
     deadline = time.monotonic() + 60
-    while worker.rows(raised)[0]["n"] < len(sent) and time.monotonic() < deadline:
-        time.sleep(1)
+    while len(worker.alerts_at()) < len(sent) and time.monotonic() < deadline:
+        worker.check()
+        time.sleep(0.2)
     peak = worker.peak_memory()
     worker.stop()
-    micros = "date_part('epoch', {})"
     committed = worker.rows(
-        f"SELECT e.secret_name AS name, {micros.format('o.committed_at')} AS at FROM access_events e "
+        "SELECT e.secret_name AS name, o.ledger_version AS version FROM access_events e "
         "JOIN objects o ON o.object_key = e.object_key"
     )
-    alerts = worker.rows(
-        f"SELECT DISTINCT e.secret_name AS name, min({micros.format('a.raised_at')}) AS at FROM alerts a "
-        "JOIN access_events e ON array_has(a.secret_ids, e.secret_id) WHERE a.rule_id LIKE '%cidr%' GROUP BY 1"
-    )
-    result = {"objects_per_s": rate, "sent": len(sent), "peak_mib": peak}
-    for what, found in (("row", committed), ("alert", alerts)):
-        delays = sorted(float(one["at"]) - sent[one["name"]] for one in found if one["name"] in sent)
-        if len(delays) < len(sent):
-            print(f"warning: only {len(delays)} of {len(sent)} came to a {what}", file=sys.stderr)
+    versions = {told["version"]: at for at, told in worker.told("committed")}
+    committed = {one["name"]: versions[one["version"]] for one in committed}
+    alerts = worker.alerts_at()
+    if len(alerts) != len(sent) or len(committed) != len(sent):
+        sys.exit(f"{len(sent)} sent, {len(committed)} rows, {len(alerts)} alerts")
+    result = {"objects_per_s": rate, "sent": len(sent) - warm, "peak_mib": peak}
+    rows = [committed[name] - at for name, at in sent[warm:]]
+    raised = [at - told for at, (_, told) in zip(alerts[warm:], sent[warm:])]
+    for what, delays in (("row", sorted(rows)), ("alert", sorted(raised))):
         if delays:
             result[what] = {"count": len(delays), "p50_s": delays[len(delays) // 2], "p99_s": delays[int(len(delays) * 0.99)],
                             "max_s": delays[-1]}

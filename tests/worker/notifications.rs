@@ -140,7 +140,7 @@ fn events_that_come_in_the_message_itself_become_rows() {
 
 #[test]
 fn what_cannot_be_understood_reaches_the_dead_letter_queue_with_its_reason_in_the_log() {
-    let stage = Stage::new(2);
+    let stage = Stage::new(1);
     let mut corpus = corpus(4, "");
     let messages = stage.put(&mut corpus);
     // Half of it is understood: the good part is committed, and the message stays all the same.

@@ -12,7 +12,7 @@ use crate::harness::{
 
 #[test]
 fn health_readiness_and_metrics_tell_what_happened() {
-    let stage = Stage::new(3);
+    let stage = Stage::new(1);
     let mut corpus = Corpus::made(101, &Shape::objects(12));
     let messages = stage.put(&mut corpus);
     stage.proxy.set(Plan::new(1, vec![Rule::new(Operation::Get, Fault::SLOW_DOWN).at_most(2)]));

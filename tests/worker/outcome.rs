@@ -62,11 +62,14 @@ pub(super) fn assert_rows(world: &World, expected: &BTreeSet<RowKey>) {
     let distinct: BTreeSet<RowKey> = found.iter().cloned().collect();
     let missing: Vec<&RowKey> = expected.difference(&distinct).take(3).collect();
     let foreign: Vec<&RowKey> = distinct.difference(expected).take(3).collect();
+    let is_whole = missing.is_empty() && foreign.is_empty();
+    let bad = "SELECT object_key, reason FROM objects WHERE outcome <> 'committed' LIMIT 10";
     assert!(
-        missing.is_empty() && foreign.is_empty(),
-        "{} of {} rows; missing {missing:?}; not expected {foreign:?}",
+        is_whole,
+        "{} of {} rows; missing {missing:?}; not expected {foreign:?}; {:#?}",
         distinct.len(),
-        expected.len()
+        expected.len(),
+        world.rows(bad)
     );
     assert_eq!(found.len(), distinct.len(), "each row once");
 }

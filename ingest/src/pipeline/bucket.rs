@@ -22,7 +22,7 @@ use std::{
 use futures::{StreamExt, stream};
 use keytrail_model::{Micros, ObjectId};
 
-use super::{Pending, Reading, Store, commit, panicked, quarantined, worker_ended};
+use super::{Pending, Reading, Store, commit, is_damaged, panicked, quarantined, worker_ended};
 use crate::{
     decode::Decoded,
     error::{BucketError, IngestError, IngestErrorKind},
@@ -170,6 +170,7 @@ pub(super) struct ReadObject {
 /// Fetches and decodes one object; tries again where that may help.
 pub(super) async fn read<O: ObjectStore>(objects: O, reading: Reading, object: ObjectRef) -> ReadObject {
     let mut attempt = 0;
+    let mut is_second_look = false;
     let error = loop {
         attempt += 1;
         match reading.fetch(&objects, &object).await {
@@ -180,6 +181,10 @@ pub(super) async fn read<O: ObjectStore>(objects: O, reading: Reading, object: O
                     reading.decode(read.bytes, room, move |decoding, bytes| decoding.decode(&decoded_id, bytes));
                 // The room is let go of with the answer: `buffered` bounds how many wait.
                 let (decoded, _room) = decode.await;
+                if !is_second_look && decoded.as_deref().is_some_and(is_damaged) {
+                    is_second_look = true;
+                    continue;
+                }
                 return ReadObject { decoded: decoded.unwrap_or_else(|| Box::new(panicked(&id))), error: None };
             }
             Err(error) if error.kind.response() == Response::Retry && attempt < READS_MAX => {

@@ -55,6 +55,12 @@ pub(crate) fn quarantined(object: &ObjectId, size_bytes: Option<u64>, reason: St
     unread(object, size, ObjectOutcome::Quarantined(reason))
 }
 
+/// Whether something of it could not be understood. Bytes that came over a network are read a second time then: a flipped
+/// bit that no checksum caught must not pass for a broken object.
+pub(crate) fn is_damaged(decoded: &Decoded) -> bool {
+    matches!(decoded.entry.outcome, ObjectOutcome::Quarantined(_)) || !decoded.entry.quarantined.is_empty()
+}
+
 /// The line for an object at which decoding ended in a panic. A defect of ours must stop neither queue nor run: the object
 /// is named, and can be read again after an update.
 pub(crate) fn panicked(object: &ObjectId) -> Decoded {

@@ -39,7 +39,7 @@ pub use self::{
     store::Store,
 };
 pub(crate) use self::{
-    decoding::{Decoding, panicked, quarantined},
+    decoding::{Decoding, is_damaged, panicked, quarantined},
     pending::Pending,
     permits::{Permits, Room},
     reading::Reading,

@@ -67,6 +67,12 @@ pub const METRICS: &[(&str, MetricKind, &str, &str)] = &[
         "Objects done with. Label `outcome`: committed, skipped, quarantined, known, put_off.",
     ),
     ("keytrail_object_errors_total", Counter, "errors", "Objects that could not be read at one attempt. Label `kind`."),
+    (
+        "keytrail_objects_read_again_total",
+        Counter,
+        "objects",
+        "Objects whose bytes could not be understood and that were read once more.",
+    ),
     ("keytrail_object_bytes_total", Counter, "bytes", "Bytes of committed objects, as delivered."),
     (
         "keytrail_records_total",
@@ -105,6 +111,9 @@ pub const METRICS: &[(&str, MetricKind, &str, &str)] = &[
     ),
     ("keytrail_last_commit_timestamp_seconds", Gauge, "seconds", "Unix time of the last commit."),
 ];
+
+/// Messages that are not understood are told one by one, each with its reason; a flood of them is cut.
+const MISREAD_LOGGED: u64 = 200;
 
 /// Why messages are given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,7 +222,7 @@ pub(super) fn misread(watch: &WorkerWatch, message_id: &str, shape: Shape, deliv
     });
     drop(status);
     counter!("keytrail_message_faults_total", "shape" => shape).increment(1);
-    if let Some(held_back) = watch.may_log("fault") {
+    if let Some(held_back) = watch.may_log_up_to(MISREAD_LOGGED, "fault") {
         let faults = faults.len();
         tracing::warn!(
             message_id,
@@ -224,6 +233,14 @@ pub(super) fn misread(watch: &WorkerWatch, message_id: &str, shape: Shape, deliv
             held_back,
             "message not understood; it is left to the queue"
         );
+    }
+}
+
+/// What was read could not be understood; it is read once more before it is quarantined.
+pub(super) fn read_again(watch: &WorkerWatch, object_key: &str) {
+    counter!("keytrail_objects_read_again_total").increment(1);
+    if let Some(held_back) = watch.may_log("read_again") {
+        tracing::warn!(object_key, held_back, "the bytes could not be understood; the object is read once more");
     }
 }
 

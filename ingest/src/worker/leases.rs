@@ -81,6 +81,10 @@ impl Leases {
         self.lock().get(&no).is_some_and(|lease| !lease.lost)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     pub(super) fn numbers(&self) -> Vec<MessageNo> {
         self.lock().keys().copied().collect()
     }

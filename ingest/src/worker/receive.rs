@@ -9,14 +9,20 @@
 //! their notices take in memory stays within `max_message_bytes`, give or take the one that is being read. A notice may
 //! take many times its body's size (a list of many short keys), so bodies are read one after the other.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use keytrail_model::Micros;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -34,6 +40,10 @@ use crate::{
 
 /// The most that one call may ask for.
 const CALL_MAX: usize = 10;
+/// The longest poll while messages are held: calls under way must be able to end soon when the worker is told to stop.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+/// How long such calls may take to their end.
+const LAST_CALLS: Duration = Duration::from_secs(4);
 /// A body longer than this is read on the blocking pool.
 const SHORT_BODY: usize = 1 << 16;
 /// What an announced object takes in memory, about; and a message without any.
@@ -94,15 +104,19 @@ pub(super) async fn receive<Q: Queue>(
     loop {
         while calls.len() < calls_wanted {
             let (queue, slots, settings) = (queue.clone(), Arc::clone(&slots), Arc::clone(&settings));
+            let leases = intake.leases.clone();
             calls.push(async move {
                 let slots = slots.acquire_many_owned(u32::try_from(most).unwrap_or(1)).await.ok();
-                (queue.receive(most, settings.wait, settings.lease).await, slots)
+                let wait = if leases.is_empty() { settings.wait } else { settings.wait.min(BUSY_WAIT) };
+                (queue.receive(most, wait, settings.lease).await, slots)
             });
         }
         let (answer, slots) = tokio::select! {
-            // First of all: what is given back at a shutdown must not be received again by this very worker.
             biased;
-            () = intake.stop.cancelled() => return Ok(()),
+            () = intake.stop.cancelled() => {
+                finish(calls, &intake).await;
+                return Ok(());
+            }
             Some(answer) = calls.next() => answer,
         };
         match answer {
@@ -113,7 +127,7 @@ pub(super) async fn receive<Q: Queue>(
                 let batch = lease(&intake, messages, slots);
                 if !batch.is_empty() {
                     tokio::select! {
-                        () = intake.stop.cancelled() => return Ok(()),
+                        () = intake.stop.cancelled() => {}
                         sent = deliveries.send(batch) => if sent.is_err() { return Ok(()) },
                     }
                 }
@@ -127,10 +141,30 @@ pub(super) async fn receive<Q: Queue>(
                 calls_wanted = 1;
                 let pause = if transient { backoff.pause() } else { jittered(settings.refused_pause) };
                 tokio::select! {
-                    () = intake.stop.cancelled() => return Ok(()),
+                    () = intake.stop.cancelled() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
             }
+        }
+    }
+}
+
+/// Lets the calls under way come to their end: the queue answers a call that was dropped all the same, and what it then
+/// hands to nobody, just given back perhaps, would stay invisible for a whole lease. What comes goes back with the rest.
+/// A worker that holds nothing gives nothing back, so its long poll may be dropped.
+async fn finish<F>(mut calls: FuturesUnordered<F>, intake: &Intake)
+where
+    F: Future<Output = (Result<Vec<Message>, QueueError>, Option<OwnedSemaphorePermit>)>,
+{
+    if intake.leases.is_empty() {
+        return;
+    }
+    let until = Instant::now() + LAST_CALLS.min(intake.settings.shutdown_within * 4 / 10);
+    while let Ok(Some((answer, slots))) = tokio::time::timeout_at(until, calls.next()).await {
+        // Entered into the registry, and never sent on: the desk gives back what it does not know.
+        if let Ok(messages) = answer {
+            events::received(&intake.watch, &messages);
+            drop(lease(intake, messages, slots));
         }
     }
 }

@@ -191,8 +191,16 @@ pub struct WorkerStatus {
 #[derive(Debug, Default)]
 pub struct WorkerWatch {
     status: Mutex<WorkerStatus>,
-    quiet: Mutex<BTreeMap<&'static str, (Micros, u64)>>,
+    quiet: Mutex<BTreeMap<&'static str, Quiet>>,
     commits: watch::Sender<u64>,
+}
+
+/// How much was logged of one kind of line lately.
+#[derive(Debug)]
+struct Quiet {
+    since: Micros,
+    logged: u64,
+    held_back: u64,
 }
 
 /// A hot failure is logged at most this often; the rest is counted.
@@ -223,19 +231,23 @@ impl WorkerWatch {
 
     /// Whether a line about this may be logged now, and how many were held back since the last one.
     pub(super) fn may_log(&self, what: &'static str) -> Option<u64> {
+        self.may_log_up_to(1, what)
+    }
+
+    /// The same for what is to be told one by one, up to a number in ten seconds.
+    pub(super) fn may_log_up_to(&self, most: u64, what: &'static str) -> Option<u64> {
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         let now = time::now();
-        match quiet.get_mut(what) {
-            Some((since, held_back)) if now - *since < LOG_EVERY => {
-                *held_back += 1;
-                None
-            }
-            Some(seen) => Some(std::mem::replace(seen, (now, 0)).1),
-            None => {
-                quiet.insert(what, (now, 0));
-                Some(0)
-            }
+        let seen = quiet.entry(what).or_insert(Quiet { since: now, logged: 0, held_back: 0 });
+        if now - seen.since >= LOG_EVERY {
+            (seen.since, seen.logged) = (now, 0);
         }
+        if seen.logged >= most {
+            seen.held_back += 1;
+            return None;
+        }
+        seen.logged += 1;
+        Some(std::mem::take(&mut seen.held_back))
     }
 }
 
@@ -341,5 +353,7 @@ mod tests {
         assert_eq!(watch.may_log("receive"), Some(0));
         assert_eq!(watch.may_log("receive"), None);
         assert_eq!(watch.may_log("commit"), Some(0));
+        let logged = (0..9).filter(|_| watch.may_log_up_to(4, "fault").is_some()).count();
+        assert_eq!(logged, 4);
     }
 }

@@ -51,8 +51,10 @@ use crate::{
 
 /// How often the state is looked at for `--until-idle`.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long the rules may take to their end once the worker has ended.
-const JUDGING_MAY_TAKE: Duration = Duration::from_secs(60);
+/// How long the rules may take to their end once the worker has ended: asked to end when idle, and told by a signal, after
+/// which orchestrators kill soon. Nothing is lost by ending early.
+const JUDGING_MAY_TAKE: Duration = Duration::from_secs(600);
+const JUDGING_AFTER_SIGNAL: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(args: &RunArgs, mut settings: Settings, output: Output) -> Result<ExitCode> {
     lay_flags(args, &mut settings)?;
@@ -141,10 +143,12 @@ impl Shared {
         let worked = work(queue, store, self.lake.clone(), &worker_settings, &self.worker, stop.clone()).await;
         // Also when it ended by itself.
         stop.cancel();
-        if let Some(judging) = judging
-            && tokio::time::timeout(JUDGING_MAY_TAKE, judging).await.is_err()
-        {
-            tracing::warn!("the last rows are judged at the next start");
+        if let Some(judging) = judging {
+            // Whoever asked for an end by itself waits for the alerts; whoever sent a signal does not.
+            let patience = if self.idle.is_some() { JUDGING_MAY_TAKE } else { JUDGING_AFTER_SIGNAL };
+            if tokio::time::timeout(patience, judging).await.is_err() {
+                tracing::warn!("the last rows are judged at the next start");
+            }
         }
         for task in around {
             task.abort();

@@ -210,10 +210,14 @@ impl<Q: Queue, O: ObjectStore, S: Store> Desk<Q, O, S> {
     /// Whether it worked or not: the messages come back, if not at once then at the end of their leases.
     pub(super) fn given_back(&mut self, why: Why, count: usize, result: Result<Vec<Failed>, QueueError>) {
         self.giving -= 1;
-        if let Err(error) = result {
-            events::queue_failed(&self.tools.watch, "give_back", &error.to_string(), !error.kind.is_transient());
-        }
-        events::given_back(&self.tools.watch, why, count);
+        let failed = match result {
+            Ok(failed) => failed.len(),
+            Err(error) => {
+                events::queue_failed(&self.tools.watch, "give_back", &error.to_string(), !error.kind.is_transient());
+                count
+            }
+        };
+        events::given_back(&self.tools.watch, why, count.saturating_sub(failed));
     }
 
     fn forget(&mut self, no: MessageNo) -> Option<Receipt> {
@@ -242,7 +246,9 @@ impl<Q: Queue, O: ObjectStore, S: Store> Desk<Q, O, S> {
             return;
         }
         match tokio::time::timeout(LAST_CALL, self.tools.queue.extend(&receipts, Duration::ZERO)).await {
-            Ok(Ok(_)) => events::given_back(&self.tools.watch, Why::Shutdown, receipts.len()),
+            Ok(Ok(failed)) => {
+                events::given_back(&self.tools.watch, Why::Shutdown, receipts.len().saturating_sub(failed.len()));
+            }
             Ok(Err(error)) => events::queue_failed(&self.tools.watch, "give_back", &error.to_string(), false),
             Err(_elapsed) => events::queue_failed(&self.tools.watch, "give_back", "no answer in time", false),
         }

@@ -21,7 +21,7 @@ use crate::{
     decode::{Decoded, unread},
     notification::InlineEvent,
     objects::{ObjectBytes, ObjectError, ObjectErrorKind, ObjectRef, ObjectStore, Response},
-    pipeline::{Room, Store, panicked, quarantined},
+    pipeline::{Room, Store, is_damaged, panicked, quarantined},
     queue::Queue,
     worker::{
         events::{self, Why},
@@ -62,6 +62,8 @@ pub(super) struct Work {
     pub(super) bytes: Option<(Vec<u8>, Room)>,
     /// The ledger's line for what was announced, where something else was found.
     pub(super) overwritten: Option<Box<Decoded>>,
+    /// It was read a second time, because the first bytes could not be understood.
+    reread: bool,
     /// Its lines are in a batch.
     pub(super) batched: bool,
 }
@@ -104,7 +106,10 @@ impl<Q: Queue, O: ObjectStore, S: Store> Desk<Q, O, S> {
         let id = version.map(|version| ObjectId { key: key.key.clone(), version });
         let known_id = id.is_some();
         let waiters = vec![no];
-        self.works.insert(work, Work { key, id, matter, waiters, bytes: None, overwritten: None, batched: false });
+        self.works.insert(
+            work,
+            Work { key, id, matter, waiters, bytes: None, overwritten: None, reread: false, batched: false },
+        );
         if known_id {
             self.to_ask.push(work);
         } else {
@@ -284,6 +289,13 @@ impl<Q: Queue, O: ObjectStore, S: Store> Desk<Q, O, S> {
         let Some(work) = self.works.get_mut(&no) else {
             return;
         };
+        let is_fetched = matches!(work.matter, Matter::Object(_));
+        if is_fetched && !work.reread && decoded.as_deref().is_some_and(is_damaged) && self.closing.is_none() {
+            work.reread = true;
+            events::read_again(&self.tools.watch, &work.key.key);
+            self.to_fetch.push_back(no);
+            return;
+        }
         let overwritten = work.overwritten.take();
         let Some(id) = &work.id else {
             return;

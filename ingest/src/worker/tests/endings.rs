@@ -36,7 +36,8 @@ async fn a_shutdown_gives_back_at_once_what_cannot_be_finished() {
     let asked_at = Instant::now();
     let summary = world.end(worker).await;
     assert!(asked_at.elapsed() < Duration::from_secs(3), "{:?}", asked_at.elapsed());
-    assert_eq!((summary.messages.deleted, summary.messages.given_back), (0, 120));
+    // A call under way may bring some of them once more; they go back too.
+    assert!(summary.messages.deleted == 0 && summary.messages.given_back >= 120, "{summary:?}");
     assert_eq!(world.queue.visible(), 120, "nobody has to wait for the ends of leases");
     world.lake.inner.blocked.store(false, Ordering::SeqCst);
     let world = world.again();
