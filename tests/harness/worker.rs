@@ -128,11 +128,15 @@ impl Worker {
         (status.code().unwrap_or(-1), started.elapsed())
     }
 
-    /// The largest memory it ever had, in bytes.
+    /// The largest memory it ever had, in bytes, without the pages of its program file: unoptimised code is several times as
+    /// large as what users run.
     pub(crate) fn peak_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() * 1024
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it is running");
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of the kernel's");
+            line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).expect("a number") * 1024
+        };
+        bytes("VmHWM:") - bytes("RssFile:")
     }
 
     /// Everything it has logged.
