@@ -2,7 +2,7 @@
 //!
 //! Delta's schema, Arrow's schema, the statistics that are kept, the sort orders and the column comments that readers
 //! see are all derived from here. Columns are only ever added, at the end and nullable, with the format version that
-//! brought them ([`Column::since`]); a table that lacks one gets it when a newer program opens it, and older files
+//! brought them (`Column::since`); a table that lacks one gets it when a newer program opens it, and older files
 //! read as null there. A change that old readers could misunderstand raises [`FORMAT`], which older writers refuse.
 
 use std::{collections::HashMap, fmt, sync::Arc};

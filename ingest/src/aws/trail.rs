@@ -4,7 +4,7 @@
 //! that mends it. Only DescribeTrails, GetTrailStatus and GetEventSelectors are called; nothing is changed. What may not be
 //! asked is listed as unknown, never taken for sound.
 //!
-//! The judgement is [`judge`] and [`Selectors`]: pure, from what the calls brought.
+//! The judgement is [`judge()`] and [`Selectors`]: pure, from what the calls brought.
 
 use std::collections::BTreeMap;
 

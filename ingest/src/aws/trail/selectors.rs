@@ -5,7 +5,7 @@
 //!
 //! An event is kept if any selector takes it; an advanced selector takes it if all its fields do. Within a field, `Equals`,
 //! `StartsWith` and `EndsWith` are joined by or, the `Not…` by and, and the two groups by and
-//! (https://docs.aws.amazon.com/awscloudtrail/latest/userguide/filtering-data-events.html). A field that differs from event to
+//! (<https://docs.aws.amazon.com/awscloudtrail/latest/userguide/filtering-data-events.html>). A field that differs from event to
 //! event (who called, say) keeps some.
 
 use aws_sdk_cloudtrail::{operation::get_event_selectors::GetEventSelectorsOutput, types};
