@@ -187,6 +187,22 @@ impl<'a> Items<'a> {
             && string_end(self.text, at).and_then(|end| self.text.get(skip_blank(self.text, end, b""))) == Some(&b':')
     }
 
+    /// The list, text or literal `start..end` where an object belongs. What does not end as an item ends is a piece of
+    /// something broken: reading on behind it would take the insides of texts for outsides.
+    fn not_an_object(&mut self, start: usize, end: usize) -> Item {
+        let next = skip_blank(self.text, end, b"");
+        let ends_well = match (self.text.get(next), self.holder) {
+            (None | Some(b',' | b'{'), _) | (Some(b']'), Holder::Array | Holder::Wrapper) => true,
+            (Some(_), Holder::Stream) => self.text.get(end..next).is_some_and(|blank| blank.contains(&b'\n')),
+            _ => false,
+        };
+        if !ends_well {
+            return self.lost(start, Kind::Other, Fault::Unbalanced);
+        }
+        self.at = end;
+        Item::Fault { range: start..end, kind: Kind::Other, fault: Fault::NotAnObject }
+    }
+
     /// Gives up on the item at `start` and finds where to go on.
     fn lost(&mut self, start: usize, kind: Kind, fault: Fault) -> Item {
         match self.next_start(start + 1, self.text.len()) {
@@ -295,26 +311,27 @@ impl Iterator for Items<'_> {
                     let Scanned::Complete(end) = scan_value(self.text, start, self.limits) else {
                         return Some(self.lost(start, Kind::Other, Fault::Unbalanced));
                     };
-                    self.at = end;
-                    return Some(Item::Fault { range: start..end, kind: Kind::Other, fault: Fault::NotAnObject });
+                    // A stray bracket in front of good items costs itself alone.
+                    if self.next_start(start + 1, end).is_some() {
+                        return Some(self.lost(start, Kind::Other, Fault::Unbalanced));
+                    }
+                    return Some(self.not_an_object(start, end));
                 }
                 (b'"', _) => {
                     let end = string_end(self.text, start).filter(|end| end - start <= self.limits.max_bytes);
                     let Some(end) = end else {
                         return Some(self.lost(start, Kind::Other, Fault::Unbalanced));
                     };
-                    self.at = end;
-                    return Some(Item::Fault { range: start..end, kind: Kind::Other, fault: Fault::NotAnObject });
+                    return Some(self.not_an_object(start, end));
                 }
                 _ => {
                     let end = literal_end(self.text, start).max(start + 1);
                     // Bare words in a stream are prose: the whole line is one fault, not each word.
-                    let end = match self.holder {
-                        Holder::Stream => memchr::memchr(b'\n', self.text.get(start..).unwrap_or_default())
-                            .map_or(self.text.len(), |line| start + line),
-                        _ => end,
-                    };
-                    self.at = end.max(start + 1);
+                    if self.holder != Holder::Stream {
+                        return Some(self.not_an_object(start, end));
+                    }
+                    let line = memchr::memchr(b'\n', self.text.get(start..).unwrap_or_default());
+                    self.at = line.map_or(self.text.len(), |line| start + line).max(start + 1);
                     let fault = Fault::NotAnObject;
                     return Some(Item::Fault { range: self.trimmed(start..self.at), kind: Kind::Other, fault });
                 }
