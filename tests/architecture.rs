@@ -39,6 +39,9 @@ const OWNED: &[(&str, &str)] = &[
     ("aws-sdk-cloudtrail", "keytrail-ingest"),
     ("aws-sdk-s3", "keytrail-ingest"),
     ("aws-sdk-sqs", "keytrail-ingest"),
+    ("aws-sdk-sns", "keytrail-alerts"),
+    ("lettre", "keytrail-alerts"),
+    ("reqwest", "keytrail-alerts"),
     ("clap", "keytrail"),
 ];
 

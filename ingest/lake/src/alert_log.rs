@@ -99,6 +99,50 @@ impl Lake {
         Err(LakeError::new(NAME, LakeErrorKind::Contended { attempts: self.inner.settings.commit_attempts }))
     }
 
+    /// Changes alerts on what the log says at that very moment: `decide` is given every alert as it stands and answers with the
+    /// new states. Where somebody else writes meanwhile, it is asked again with what stands then, so that no newer state is undone.
+    ///
+    /// # Errors
+    /// The log cannot be read or written; nothing is recorded then. What `decide` refuses is the inner error.
+    pub async fn change_alerts<E>(
+        &self,
+        mut decide: impl FnMut(&[Alert]) -> Result<Vec<Alert>, E>,
+    ) -> Result<Result<Vec<Alert>, E>, LakeError> {
+        let table = self.inner.tables.get(NAME);
+        let mut unconfirmed: Option<Vec<Alert>> = None;
+        for attempt in 0..self.inner.settings.commit_attempts {
+            let snapshot = table.latest().await?;
+            let standing = self.alerts_of(&snapshot).await?;
+            // After a lost answer our own commit may be what stands.
+            if let Some(ours) = unconfirmed.take_if(|ours| ours.iter().all(|alert| standing.contains(alert))) {
+                return Ok(Ok(ours));
+            }
+            let changed = match decide(&standing) {
+                Ok(changed) => changed,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            if changed.is_empty() {
+                return Ok(Ok(changed));
+            }
+            let version = i64::try_from(version_of(&snapshot) + 1).unwrap_or(i64::MAX / SEQUENCE_STEP);
+            let batch = encode(&changed, version.saturating_mul(SEQUENCE_STEP))?;
+            let adds = self.write_rows(&snapshot, NAME, batch, Purpose::Fresh).await?;
+            let draft = Draft {
+                actions: adds.iter().cloned().map(Action::Add).collect(),
+                metadata: HashMap::new(),
+                transactions: Vec::new(),
+                operation: append(NAME),
+            };
+            match table.land(&snapshot, draft).await? {
+                Landed::At(_) => return Ok(Ok(changed)),
+                Landed::Lost => self.discard(&snapshot, &adds).await,
+                Landed::Unknown => unconfirmed = Some(changed),
+            }
+            self.pause(attempt).await;
+        }
+        Err(LakeError::new(NAME, LakeErrorKind::Contended { attempts: self.inner.settings.commit_attempts }))
+    }
+
     /// The version of `access_events` up to which the rules have judged.
     ///
     /// # Errors
@@ -112,10 +156,13 @@ impl Lake {
     /// # Errors
     /// The log cannot be read.
     pub async fn alerts(&self) -> Result<Vec<Alert>, LakeError> {
-        let snapshot = self.inner.tables.get(NAME).latest().await?;
+        self.alerts_of(&self.inner.tables.get(NAME).latest().await?).await
+    }
+
+    async fn alerts_of(&self, snapshot: &DeltaTable) -> Result<Vec<Alert>, LakeError> {
         let store = snapshot.log_store().object_store(None);
         let mut newest: HashMap<String, (i64, i64, Alert)> = HashMap::new();
-        for file in self.files(NAME).of(&snapshot, NAME)? {
+        for file in self.files(NAME).of(snapshot, NAME)? {
             let mut stream = read::open(store.clone(), &file, None, None).await?;
             while let Some(batch) = stream.next().await {
                 for (sequence, alert) in decode(&batch.at(&file.path)?)? {
@@ -150,6 +197,12 @@ fn encode(alerts: &[Alert], sequence: i64) -> Result<RecordBatch, LakeError> {
         .collect::<Result<Vec<String>, _>>()
         .map_err(|error| LakeErrorKind::Damaged(format!("evidence: {error}")))
         .at(NAME)?;
+    let why = alerts
+        .iter()
+        .map(|alert| serde_json::to_string(&alert.why))
+        .collect::<Result<Vec<String>, _>>()
+        .map_err(|error| LakeErrorKind::Damaged(format!("why: {error}")))
+        .at(NAME)?;
     collect(NAME.spec(), |column| {
         let text = |get: fn(&Alert) -> &str| texts(alerts.iter().map(get));
         let maybe = |get: fn(&Alert) -> Option<&str>| maybe_texts(alerts.iter().map(get));
@@ -178,13 +231,18 @@ fn encode(alerts: &[Alert], sequence: i64) -> Result<RecordBatch, LakeError> {
             "changed_by" => maybe(|alert| alert.changed_by.as_deref()),
             "note" => maybe(|alert| alert.note.as_deref()),
             "evidence" => texts(evidence.iter().map(String::as_str)),
+            "fingerprint" => text(|alert| &alert.fingerprint),
+            "previous_alert_id" => maybe(|alert| alert.previous_alert_id.as_deref()),
+            "merged_into" => maybe(|alert| alert.merged_into.as_deref()),
+            "suppressed_by" => maybe(|alert| alert.suppressed_by.as_deref()),
+            "why" => texts(why.iter().map(String::as_str)),
             "sequence" => integer_column((sequence..).take(alerts.len()).map(Some)),
             _ => return None,
         })
     })
 }
 
-fn text_lists<'a>(lists: impl Iterator<Item = &'a Vec<String>>) -> ArrayRef {
+pub(crate) fn text_lists<'a>(lists: impl Iterator<Item = &'a Vec<String>>) -> ArrayRef {
     let field = Field::new("element", DataType::Utf8, true);
     let mut builder = ListBuilder::new(StringBuilder::new()).with_field(field);
     for list in lists {
@@ -201,6 +259,8 @@ fn decode(batch: &RecordBatch) -> Result<Vec<(i64, Alert)>, LakeError> {
     let (title, reason, principal_id) = (text("title")?, text("reason")?, text("principal_id")?);
     let (account_id, region, evidence) = (text("account_id")?, text("region")?, text("evidence")?);
     let (note, changed_by) = (text("note")?, text("changed_by")?);
+    let (fingerprint, previous, merged) = (text("fingerprint")?, text("previous_alert_id")?, text("merged_into")?);
+    let (suppressed_by, why) = (text("suppressed_by")?, text("why")?);
     let (first_event_at, last_event_at) = (moment("first_event_at")?, moment("last_event_at")?);
     let (raised_at, updated_at) = (moment("raised_at")?, moment("updated_at")?);
     let (event_count, sequence) = (integers(batch, "event_count")?, integers(batch, "sequence")?);
@@ -236,13 +296,23 @@ fn decode(batch: &RecordBatch) -> Result<Vec<(i64, Alert)>, LakeError> {
                 note: owned(&note, row),
                 changed_by: owned(&changed_by, row),
                 evidence,
+                fingerprint: owned(&fingerprint, row).unwrap_or_default(),
+                previous_alert_id: owned(&previous, row),
+                merged_into: owned(&merged, row),
+                suppressed_by: owned(&suppressed_by, row),
+                why: match why.maybe(row) {
+                    None => Vec::new(),
+                    Some(text) => serde_json::from_str(text)
+                        .map_err(|error| LakeErrorKind::Damaged(format!("why: {error}")))
+                        .at(NAME)?,
+                },
             };
             Ok((sequence.value(row), alert))
         })
         .collect()
 }
 
-fn lists(batch: &RecordBatch, name: &str) -> Result<Vec<Vec<String>>, LakeError> {
+pub(crate) fn lists(batch: &RecordBatch, name: &str) -> Result<Vec<Vec<String>>, LakeError> {
     let Some(column) = batch.column_by_name(name) else { return Ok(Vec::new()) };
     let column = cast(column, &DataType::new_list(DataType::Utf8, true)).at(NAME)?;
     let lists = column.as_list::<i32>();
@@ -293,6 +363,11 @@ mod tests {
                 object_key: "o".to_owned(),
                 record_index: 7,
             }],
+            fingerprint: "f".to_owned(),
+            previous_alert_id: None,
+            merged_into: Some("two".to_owned()),
+            suppressed_by: None,
+            why: Vec::new(),
         }
     }
 
@@ -309,6 +384,27 @@ mod tests {
         assert_eq!(lake.alerts().await.expect("alerts"), [closed, alert("two")]);
         assert_eq!(ask(&lake, "SELECT count(*), count(DISTINCT sequence) FROM alert_log").await, ["3|3"]);
         assert_eq!(ask(&lake, "SELECT secret_ids FROM alert_log LIMIT 1").await, ["[a, b]"]);
+    }
+
+    #[tokio::test]
+    async fn a_change_is_decided_on_what_stands() {
+        let (_folder, lake) = lake().await;
+        lake.append_alerts(&[alert("one"), alert("two")], None).await.expect("a commit");
+        let acknowledge = |standing: &[Alert]| -> Result<Vec<Alert>, String> {
+            let one = standing.iter().find(|alert| alert.alert_id == "one").ok_or("no such alert")?;
+            match one.state {
+                AlertState::Open => Ok(vec![Alert { state: AlertState::Acknowledged, ..one.clone() }]),
+                other => Err(format!("it is {other}")),
+            }
+        };
+        // Two people at the same moment: one of them is told what the other did.
+        let (first, second) = tokio::join!(lake.change_alerts(acknowledge), lake.change_alerts(acknowledge));
+        let (first, second) = (first.expect("a commit"), second.expect("a commit"));
+        assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+        assert_eq!(first.and(second).expect_err("one of them"), "it is acknowledged");
+        assert_eq!(ask(&lake, "SELECT count(*) FROM alert_log").await, ["3"]);
+        let nothing = lake.change_alerts(|_| Ok::<_, String>(Vec::new())).await.expect("no commit");
+        assert_eq!(nothing, Ok(Vec::new()));
     }
 
     #[tokio::test]

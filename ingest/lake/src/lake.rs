@@ -168,13 +168,15 @@ impl Lake {
 
     /// What is known of a table's files.
     pub(crate) fn files(&self, name: TableName) -> &FileFacts {
-        let [access_events, events, objects, quarantine, alert_log] = &self.inner.files;
+        let [access_events, events, objects, quarantine, alert_log, suppression_log, delivery_log] = &self.inner.files;
         match name {
             TableName::AccessEvents => access_events,
             TableName::Events => events,
             TableName::Objects => objects,
             TableName::Quarantine => quarantine,
             TableName::AlertLog => alert_log,
+            TableName::SuppressionLog => suppression_log,
+            TableName::DeliveryLog => delivery_log,
         }
     }
 

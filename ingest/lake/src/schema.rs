@@ -13,12 +13,14 @@ use deltalake::{
 };
 
 mod access_events;
+mod alerts;
 mod others;
 
 /// The format of the tables that this program writes.
 ///
 /// 2: an object may have several lines in `objects`, of which the newest counts (`replaces`).
-pub const FORMAT: FormatVersion = FormatVersion(2);
+/// 3: an alert may be merged into another or suppressed, which a reader that does not know it would show as standing.
+pub const FORMAT: FormatVersion = FormatVersion(3);
 
 /// The table property that holds the format version.
 pub(crate) const FORMAT_PROPERTY: &str = "keytrail.formatVersion";
@@ -44,11 +46,21 @@ pub enum TableName {
     Objects,
     Quarantine,
     AlertLog,
+    SuppressionLog,
+    DeliveryLog,
 }
 
 impl TableName {
     /// Every table.
-    pub const ALL: [Self; 5] = [Self::AccessEvents, Self::Events, Self::Objects, Self::Quarantine, Self::AlertLog];
+    pub const ALL: [Self; 7] = [
+        Self::AccessEvents,
+        Self::Events,
+        Self::Objects,
+        Self::Quarantine,
+        Self::AlertLog,
+        Self::SuppressionLog,
+        Self::DeliveryLog,
+    ];
 
     /// The folder under the lake's root.
     pub const fn folder(self) -> &'static str {
@@ -58,6 +70,8 @@ impl TableName {
             Self::Objects => "objects",
             Self::Quarantine => "quarantine",
             Self::AlertLog => "alert_log",
+            Self::SuppressionLog => "suppression_log",
+            Self::DeliveryLog => "delivery_log",
         }
     }
 
@@ -69,6 +83,8 @@ impl TableName {
             Self::Objects => "objects_stored",
             Self::Quarantine => "quarantine_stored",
             Self::AlertLog => "alert_log",
+            Self::SuppressionLog => "suppression_log",
+            Self::DeliveryLog => "delivery_log",
         }
     }
 
@@ -79,7 +95,9 @@ impl TableName {
             Self::Events => &others::EVENTS,
             Self::Objects => &others::OBJECTS,
             Self::Quarantine => &others::QUARANTINE,
-            Self::AlertLog => &others::ALERT_LOG,
+            Self::AlertLog => &alerts::ALERT_LOG,
+            Self::SuppressionLog => &alerts::SUPPRESSION_LOG,
+            Self::DeliveryLog => &alerts::DELIVERY_LOG,
         }
     }
 }

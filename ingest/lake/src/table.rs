@@ -284,33 +284,37 @@ async fn grow(table: DeltaTable, spec: &TableSpec) -> Result<DeltaTable, LakeErr
 
 /// The tables of one lake.
 pub(crate) struct Tables {
-    tables: [Arc<Table>; 5],
+    tables: [Arc<Table>; 7],
 }
 
 impl Tables {
     /// Opens all tables.
     pub(crate) async fn open(location: &Location, s3: &S3Options) -> Result<Self, LakeError> {
-        let [a, b, c, d, e] = TableName::ALL;
+        let [a, b, c, d, e, f, g] = TableName::ALL;
         let tables = tokio::try_join!(
             Table::open(location, s3, a),
             Table::open(location, s3, b),
             Table::open(location, s3, c),
             Table::open(location, s3, d),
             Table::open(location, s3, e),
+            Table::open(location, s3, f),
+            Table::open(location, s3, g),
         )?;
-        let (a, b, c, d, e) = tables;
-        Ok(Self { tables: [a, b, c, d, e].map(Arc::new) })
+        let (a, b, c, d, e, f, g) = tables;
+        Ok(Self { tables: [a, b, c, d, e, f, g].map(Arc::new) })
     }
 
     /// One of them.
     pub(crate) fn get(&self, name: TableName) -> &Arc<Table> {
-        let [access_events, events, objects, quarantine, alert_log] = &self.tables;
+        let [access_events, events, objects, quarantine, alert_log, suppression_log, delivery_log] = &self.tables;
         match name {
             TableName::AccessEvents => access_events,
             TableName::Events => events,
             TableName::Objects => objects,
             TableName::Quarantine => quarantine,
             TableName::AlertLog => alert_log,
+            TableName::SuppressionLog => suppression_log,
+            TableName::DeliveryLog => delivery_log,
         }
     }
 }

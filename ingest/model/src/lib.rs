@@ -9,16 +9,19 @@
 pub mod access_event;
 pub mod alert;
 pub mod arn;
+pub mod delivery;
 pub mod display;
+pub mod glob;
 pub mod ledger;
 pub mod time;
 pub mod words;
 
 pub use access_event::{AccessEvent, TrailEvent};
-pub use alert::{Alert, Evidence, Finding};
+pub use alert::{Alert, Evidence, Finding, Matcher, Odd, Suppression};
+pub use delivery::{Delivery, DeliveryStep};
 pub use ledger::{ObjectEntry, ObjectId, ObjectOutcome, QuarantinedRecord};
 pub use time::Micros;
 pub use words::{
-    Action, AlertClass, AlertState, CredentialKind, Outcome, PrincipalKind, Resolution, SecretKind, Severity, Verdict,
-    VersionEvidence,
+    Action, AlertClass, AlertState, CredentialKind, DeliveryChange, DeliveryState, Frequency, Outcome, PrincipalKind,
+    Resolution, SecretKind, Severity, Verdict, VersionEvidence,
 };

@@ -142,6 +142,11 @@ words! {
 }
 
 words! {
+    /// How usual a value is, against a stated baseline; ordered from usual to never seen.
+    Frequency, "frequency" { Frequent = "FREQUENT", Infrequent = "INFREQUENT", Rare = "RARE", Unseen = "UNSEEN" }
+}
+
+words! {
     /// What kind of trouble an alert tells of.
     AlertClass, "alert class" { Detection = "detection", RuleError = "rule_error", System = "system" }
 }
@@ -150,6 +155,35 @@ words! {
     /// Where an alert is in its life.
     AlertState, "alert state" {
         Open = "open", Acknowledged = "acknowledged", Closed = "closed", Suppressed = "suppressed",
+    }
+}
+
+words! {
+    /// What a sink is told of.
+    DeliveryChange, "change of a delivery" {
+        Trigger = "trigger",
+        Update = "update",
+        Acknowledge = "acknowledge",
+        Resolve = "resolve",
+        /// Many alerts of one rule in one message.
+        Storm = "storm",
+        /// Every alert of a storm is closed.
+        StormOver = "storm_over",
+    }
+}
+
+words! {
+    /// How a delivery stands.
+    DeliveryState, "state of a delivery" {
+        /// A worker is at it, until its claim ends.
+        Claimed = "claimed",
+        Delivered = "delivered",
+        /// It did not arrive and is tried again.
+        Failed = "failed",
+        /// It is not tried again until a person asks for it.
+        Parked = "parked",
+        /// Another delivery tells of it.
+        Covered = "covered",
     }
 }
 

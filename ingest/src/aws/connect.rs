@@ -184,6 +184,11 @@ impl Aws {
         &self.inner.region
     }
 
+    /// What clients of other services are made from.
+    pub fn config(&self) -> &SdkConfig {
+        &self.inner.config
+    }
+
     pub fn settings(&self) -> &AwsSettings {
         &self.inner.settings
     }

@@ -119,6 +119,8 @@ fn understand(call: &Call<'_>, who: &Identity) -> Result<(Action, Result<Vec<Tar
     Ok(match service {
         Service::SecretsManager => (action, Ok(vec![secrets_manager::target(call)])),
         Service::ParameterStore => (action, parameter_store::targets(call)?),
+        // A key has no single secret: whom it serves is told by the decrypts made with it.
+        Service::Kms if relevance::is_about_key(call.name.as_bytes()) => (action, Ok(vec![Target::NONE])),
         Service::Kms => match kms::target(call, action) {
             Some((target, action)) => (action, Ok(vec![target])),
             None => (action, Err(IgnoredReason::NotAboutSecrets)),

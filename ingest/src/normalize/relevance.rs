@@ -3,7 +3,7 @@
 //! In: a record's bytes, or its `eventSource` and `eventName`. Out: whether it can matter, and what it does to a secret.
 //!
 //! Kept are: everything of Secrets Manager and of `execute-api`; Parameter Store's events about parameters; KMS calls whose
-//! encryption context names a secret or parameter; taking up a role or session (STS) unless an AWS service takes up its own; the life of access keys, users and roles (IAM);
+//! encryption context names a secret or parameter, and what takes a key out of use or says who may use it; taking up a role or session (STS) unless an AWS service takes up its own; the life of access keys, users and roles (IAM);
 //! switching trails and their selectors (CloudTrail); changes of API Gateway authorization, stages, keys and access-log
 //! settings.
 //!
@@ -83,6 +83,12 @@ const KEPT: &[(Service, &str, Action)] = &[
     (S::Kms, "GenerateDataKey*", A::Other),
     (S::Kms, "ReEncrypt*", A::Other),
     (S::Kms, "CreateGrant", A::Other),
+    // About a key and all that it protects: rows without a secret.
+    (S::Kms, "ScheduleKeyDeletion", A::Other),
+    (S::Kms, "CancelKeyDeletion", A::Other),
+    (S::Kms, "DisableKey", A::Other),
+    (S::Kms, "EnableKey", A::Other),
+    (S::Kms, "PutKeyPolicy", A::Other),
     (S::ExecuteApi, "*", A::Invoke),
     (S::Sts, "AssumeRo*", A::Other),
     (S::Sts, "GetFederationToken", A::Other),
@@ -137,6 +143,15 @@ const KEPT: &[(Service, &str, Action)] = &[
     (S::ApiGateway, "UpdateApiKey", A::Other),
     (S::ApiGateway, "DeleteApiKey", A::Other),
 ];
+
+/// KMS events about a key itself, which no encryption context ties to a secret.
+const KEY_EVENTS: [&[u8]; 5] =
+    [b"ScheduleKeyDeletion", b"CancelKeyDeletion", b"DisableKey", b"EnableKey", b"PutKeyPolicy"];
+
+/// Whether a KMS event is about a key itself.
+pub(super) fn is_about_key(event_name: &[u8]) -> bool {
+    KEY_EVENTS.contains(&event_name)
+}
 
 impl Service {
     /// The service that an `eventSource` names, by the part before its first dot.
@@ -211,7 +226,10 @@ fn service_matters(service: Service, record: &[u8]) -> bool {
     match service {
         Service::SecretsManager | Service::ExecuteApi => true,
         Service::Kms => {
-            name_matters(service, record) && (SECRET_ARN.find(record).is_some() || PARAMETER_ARN.find(record).is_some())
+            name_matters(service, record)
+                && (SECRET_ARN.find(record).is_some()
+                    || PARAMETER_ARN.find(record).is_some()
+                    || names_key_event(record))
         }
         Service::Sts => name_matters(service, record) && !is_made_by_service(record),
         Service::ParameterStore | Service::Iam | Service::CloudTrail | Service::ApiGateway => {
@@ -229,6 +247,12 @@ fn name_matters(service: Service, record: &[u8]) -> bool {
         }
     }
     !seen
+}
+
+/// Whether any name in the text may be that of a KMS event about a key itself.
+fn names_key_event(record: &[u8]) -> bool {
+    let mut names = values(&NAME, record).peekable();
+    names.peek().is_none() || names.any(|name| name.is_none_or(is_about_key))
 }
 
 /// True only if every `userIdentity` in the text begins with `{"type":"AWSService"`, as CloudTrail writes it.
@@ -291,6 +315,7 @@ mod tests {
             ("ec2.amazonaws.com", "DescribeInstances"),
             ("ssm.amazonaws.com", "UpdateInstanceInformation"),
             ("kms.amazonaws.com", "Decrypt"),
+            ("kms.amazonaws.com", "DescribeKey"),
             ("sts.amazonaws.com", "GetCallerIdentity"),
             ("iam.amazonaws.com", "ListRoles"),
             ("cloudtrail.amazonaws.com", "LookupEvents"),
@@ -319,7 +344,7 @@ mod tests {
             let name = pattern.replace('*', "X");
             assert_eq!(kept(source, &name), Some((*service, *action)), "{pattern} is hidden by a row above it");
             let mut record = text(source, &name);
-            if *service == Service::Kms {
+            if *service == Service::Kms && !is_about_key(name.as_bytes()) {
                 record.push_str(r#"{"SecretARN":"arn:aws:secretsmanager:r:a:secret:n"}"#);
             }
             assert!(may_matter(record.as_bytes()), "{source} {name}");

@@ -25,6 +25,7 @@ pub(super) static ARN_PART: Function = Function {
         ("arn_part('arn:aws:iam::111122223333:role/app/api', 'region')", "NULL"),
         ("arn_part('service:rds.amazonaws.com', 'account')", "NULL"),
     ],
+    takes_nulls: false,
     kernel,
 };
 

@@ -26,6 +26,7 @@ pub(super) static READER_CLASS: Function = Function {
     description: "The class that the configuration's `[readers]` gives to a principal: `upkeep` (never makes a secret used) or `sync_agent` \
                   (copies it elsewhere). Null when no pattern matches; patterns are tried in the order of the table `reader_classes`.",
     examples: &[("reader_class('arn:aws:iam::111122223333:role/nobody-configured-this')", "NULL")],
+    takes_nulls: false,
     kernel: || Box::new(|_| Ok(Answer::Null)),
 };
 
@@ -98,6 +99,6 @@ impl ScalarUDFImpl for ReaderClassUdf {
             let class = texts.first().and_then(|principal| classes.class_of(principal));
             Ok(class.map_or(Answer::Null, |class| Answer::Text(class.to_owned())))
         });
-        text::apply(READER_CLASS.name, READER_CLASS.returns, kernel, &args)
+        text::apply(&READER_CLASS, kernel, &args)
     }
 }

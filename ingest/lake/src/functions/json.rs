@@ -23,6 +23,7 @@ pub(super) static JSON_GET: Function = Function {
         (r#"json_get('{"readOnly":true}', '/nothing')"#, "NULL"),
         ("json_get('not json', '/a')", "NULL"),
     ],
+    takes_nulls: false,
     kernel,
 };
 

@@ -1,4 +1,4 @@
-//! Addresses and networks: `cidr_contains`, `ip_family`, `is_private_ip`.
+//! Addresses and networks: `cidr_contains`, `ip_family`, `is_private_ip`, `network_of`.
 //!
 //! In: text. An IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is the IPv4 address, in addresses and in networks.
 //! Text that is no address (CloudTrail puts a service's name there) is in no network: false, or null for the family.
@@ -25,6 +25,7 @@ pub(super) static CIDR_CONTAINS: Function = Function {
         ("cidr_contains('0.0.0.0/0', '2001:db8::1')", "false"),
         ("cidr_contains('10.0.0.0/8', NULL)", "NULL"),
     ],
+    takes_nulls: false,
     kernel: cidr_contains,
 };
 
@@ -39,6 +40,7 @@ pub(super) static IP_FAMILY: Function = Function {
         ("ip_family('::ffff:203.0.113.7')", "4"),
         ("ip_family('rds.amazonaws.com')", "NULL"),
     ],
+    takes_nulls: false,
     kernel: ip_family,
 };
 
@@ -54,19 +56,56 @@ pub(super) static IS_PRIVATE_IP: Function = Function {
         ("is_private_ip('203.0.113.7')", "false"),
         ("is_private_ip('rds.amazonaws.com')", "false"),
     ],
+    takes_nulls: false,
     kernel: is_private_ip,
+};
+
+pub(super) static NETWORK_OF: Function = Function {
+    name: "network_of",
+    arguments: &[
+        ("ip", "an address, such as `source_ip`"),
+        ("vpc_endpoint_id", "the VPC endpoint that the call went through, or null"),
+    ],
+    returns: Returns::Text,
+    description: "The network that a call counts for when habits are told: the VPC endpoint where there is one, else the address's /16 \
+                  (private IPv4, as `is_private_ip` says), /24 (public IPv4) or /48 (IPv6). Null when there is no endpoint and `ip` is \
+                  null or no address; one of the two may be null.",
+    examples: &[
+        ("network_of('10.20.30.40', NULL)", "'10.20.0.0/16'"),
+        ("network_of('203.0.113.7', NULL)", "'203.0.113.0/24'"),
+        ("network_of('2001:db8:1:2::7', NULL)", "'2001:db8:1::/48'"),
+        ("network_of('::ffff:203.0.113.7', NULL)", "'203.0.113.0/24'"),
+        ("network_of('10.20.30.40', 'vpce-0a1b2c3d')", "'vpce-0a1b2c3d'"),
+        ("network_of('rds.amazonaws.com', NULL)", "NULL"),
+    ],
+    takes_nulls: true,
+    kernel: network_kernel,
 };
 
 fn address(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
-/// A network, or one address as the smallest network.
 /// Whether the text is a network that `cidr_contains` takes.
 pub fn is_cidr(text: &str) -> bool {
     network(text).is_ok()
 }
 
+/// The network that an address counts for, as the SQL function of this name says.
+pub fn network_of(ip: Option<&str>, vpc_endpoint_id: Option<&str>) -> Option<String> {
+    if let Some(endpoint) = vpc_endpoint_id.filter(|endpoint| !endpoint.is_empty()) {
+        return Some(endpoint.to_owned());
+    }
+    let ip = address(ip?)?;
+    let length = match ip {
+        IpAddr::V4(_) if is_private(ip) => 16,
+        IpAddr::V4(_) => 24,
+        IpAddr::V6(_) => 48,
+    };
+    IpNet::new(ip, length).ok().map(|network| network.trunc().to_string())
+}
+
+/// A network, or one address as the smallest network.
 fn network(text: &str) -> Result<IpNet, String> {
     let parsed = match address(text) {
         Some(ip) => Some(IpNet::from(ip)),
@@ -118,17 +157,23 @@ fn ip_family() -> Kernel {
 }
 
 fn is_private_ip() -> Kernel {
+    Box::new(|texts| Ok(Answer::Boolean(texts.first().and_then(|text| address(text)).is_some_and(is_private))))
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let shared = first == 100 && (64..128).contains(&second);
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+fn network_kernel() -> Kernel {
     Box::new(|texts| {
-        Ok(Answer::Boolean(match texts.first().and_then(|text| address(text)) {
-            Some(IpAddr::V4(ip)) => {
-                let [first, second, ..] = ip.octets();
-                let shared = first == 100 && (64..128).contains(&second);
-                ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared
-            }
-            Some(IpAddr::V6(ip)) => {
-                ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
-            }
-            None => false,
-        }))
+        let [ip, endpoint] = texts else { return Ok(Answer::Null) };
+        Ok(network_of(Some(ip), Some(endpoint)).map_or(Answer::Null, Answer::Text))
     })
 }

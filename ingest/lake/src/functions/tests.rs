@@ -77,6 +77,8 @@ async fn hostile_text_never_fails_a_query() {
             format!("is_private_ip('{quoted}')"),
             format!("arn_part('{quoted}', 'name')"),
             format!("json_get('{quoted}', '/a/b')"),
+            format!("network_of('{quoted}', NULL)"),
+            format!("namespace_of('{quoted}')"),
             format!("glob_match('zz*', '{quoted}')"),
         ] {
             let given = text(&session, &format!("SELECT {call} AS answer")).await;

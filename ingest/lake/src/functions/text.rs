@@ -3,7 +3,8 @@
 //! In: a [`Function`] (name, documentation, row kernel). Out: the function as the engine calls it. Arguments of any
 //! text type are brought to one; a call whose arguments are all constants is answered once.
 //!
-//! Invariant: a row with a null argument is null without asking the kernel.
+//! Invariant: a row with a null argument is null without asking the kernel, except where the function says that a null
+//! is as good as an empty text.
 
 use std::{fmt, hash, sync::Arc};
 
@@ -68,6 +69,8 @@ pub struct Function {
     pub description: &'static str,
     /// A call and its result, both as SQL; the tests run them.
     pub examples: &'static [(&'static str, &'static str)],
+    /// Whether a null argument reaches the kernel, as an empty text, rather than making the row null.
+    pub(super) takes_nulls: bool,
     pub(super) kernel: fn() -> Kernel,
 }
 
@@ -150,7 +153,7 @@ impl ScalarUDFImpl for TextUdf {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        apply(self.function.name, self.function.returns, (self.function.kernel)(), &args)
+        apply(self.function, (self.function.kernel)(), &args)
     }
 }
 
@@ -180,22 +183,18 @@ impl Argument {
 }
 
 /// Runs a kernel over all rows of a call.
-pub(super) fn apply(
-    name: &str,
-    returns: Returns,
-    mut kernel: Kernel,
-    args: &ScalarFunctionArgs,
-) -> Result<ColumnarValue> {
+pub(super) fn apply(function: &Function, mut kernel: Kernel, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let arguments = args.args.iter().map(Argument::new).collect::<Result<Vec<_>>>()?;
     let constant = args.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
     let rows = if constant { 1 } else { args.number_rows };
-    let mut answers = Answers::new(returns, rows);
+    let mut answers = Answers::new(function.returns, rows);
     let mut texts = Vec::with_capacity(arguments.len());
     for row in 0..rows {
         texts.clear();
-        texts.extend(arguments.iter().filter_map(|argument| argument.at(row)));
+        let empty = function.takes_nulls.then_some("");
+        texts.extend(arguments.iter().filter_map(|argument| argument.at(row).or(empty)));
         let answer = if texts.len() == arguments.len() {
-            kernel(&texts).map_err(|reason| DataFusionError::Execution(format!("{name}: {reason}")))?
+            kernel(&texts).map_err(|reason| DataFusionError::Execution(format!("{}: {reason}", function.name)))?
         } else {
             Answer::Null
         };

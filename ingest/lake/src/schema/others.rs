@@ -1,4 +1,4 @@
-//! The columns of `events`, `objects`, `quarantine` and `alert_log`.
+//! The columns of `events`, `objects` and `quarantine`.
 
 use super::{Column, FormatVersion, TableName, TableSpec};
 
@@ -117,42 +117,5 @@ pub(super) static QUARANTINE: TableSpec = TableSpec {
             .always(),
         Column::text("object_date", "The day in the object's key, YYYY-MM-DD, or `unknown`; the table's folders.")
             .always(),
-    ],
-};
-
-/// One row per change of an alert: its full state after the change. The alert now is its row of the highest sequence.
-pub(super) static ALERT_LOG: TableSpec = TableSpec {
-    name: TableName::AlertLog,
-    doc: "The state of each alert after each change; the newest sequence counts.",
-    partition: None,
-    fresh_order: &["sequence"],
-    settled_order: &["alert_id", "sequence"],
-    statistics: &["alert_id", "sequence", "rule_id", "updated_at"],
-    bloom: &["alert_id"],
-    columns: &[
-        Column::text("alert_id", "The same for the same finding, however often it is judged.").always(),
-        Column::text("rule_id", "The rule.").always(),
-        Column::text("rule_version", "The rule's version when it judged.").always(),
-        Column::text("severity", "info, low, medium, high or critical.").always(),
-        Column::text("class", "detection, rule_error or system.").always(),
-        Column::text("state", "open, acknowledged, closed or suppressed.").always(),
-        Column::text("verdict", "What a person decided it was."),
-        Column::text("title", "What it is, in a few words.").always(),
-        Column::text("reason", "What is odd, compared with what is usual.").always(),
-        Column::text("principal_id", "Who acted."),
-        Column::text_list("secret_ids", "The secrets concerned.").always(),
-        Column::text("account_id", "The account concerned."),
-        Column::text("region", "The region concerned."),
-        Column::moment("first_event_at", "The first event it rests on.").always(),
-        Column::moment("last_event_at", "The last event it rests on.").always(),
-        Column::integer("event_count", "events", "How many events it rests on.").always(),
-        Column::moment("raised_at", "When it was raised.").always(),
-        Column::moment("updated_at", "When it last changed.").always(),
-        Column::flag("historical", "Raised from backfill and never sent.").always(),
-        Column::text_list("fold_key", "What its findings are folded by.").always(),
-        Column::text("evidence", "The events it rests on, oldest first, capped, as JSON.").always(),
-        Column::text("changed_by", "Who made the last change, where it was a person."),
-        Column::text("note", "What that person said about it."),
-        Column::integer("sequence", "position in the log", "Grows with each change.").always(),
     ],
 };

@@ -94,6 +94,8 @@ pub(crate) async fn session(events: &[Value], objects: &[Value], settings: &Sess
         table(TableName::Objects, objects),
         table(TableName::Quarantine, &[]),
         table(TableName::AlertLog, &[]),
+        table(TableName::SuppressionLog, &[]),
+        table(TableName::DeliveryLog, &[]),
     ];
     build(tables, settings).await.expect("the session builds")
 }

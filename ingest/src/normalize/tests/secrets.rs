@@ -251,6 +251,19 @@ fn kms_is_evidence() {
 }
 
 #[test]
+fn what_takes_a_key_out_of_use_is_kept_without_a_secret() {
+    let key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    for name in ["ScheduleKeyDeletion", "CancelKeyDeletion", "DisableKey", "EnableKey", "PutKeyPolicy"] {
+        let row = row(&call("kms", name, json!({"readOnly": false, "requestParameters": {"keyId": key}})));
+        assert_eq!((row.action, row.secret_id.as_deref()), (Action::Other, None), "{name}");
+        assert_eq!(row.event_name, name);
+        assert!(row.raw.contains(key), "the key is named by the record");
+    }
+    let described = call("kms", "DescribeKey", json!({"requestParameters": {"keyId": key}}));
+    assert_eq!(ignored(&described), Some(IgnoredReason::NotAboutSecrets));
+}
+
+#[test]
 fn the_native_label_event_is_a_change_of_value() {
     let envelope = json!({"version": "0", "id": "eb-1", "detail-type": "Secret Label Updated", "source": "aws.secretsmanager",
         "account": ACCOUNT, "time": "2026-08-01T12:00:00Z", "region": "eu-west-1", "resources": [SECRET],

@@ -78,6 +78,8 @@ async fn troubled(objects: &[Value], quarantine: &[Value], sql: &str) -> Vec<Str
         table(TableName::Objects, objects),
         table(TableName::Quarantine, quarantine),
         table(TableName::AlertLog, &[]),
+        table(TableName::SuppressionLog, &[]),
+        table(TableName::DeliveryLog, &[]),
     ];
     rows(&build(tables, &SessionSettings::default()).await.expect("the session builds"), sql).await
 }

@@ -32,6 +32,7 @@ fn type_word(data_type: &DataType) -> &'static str {
         DataType::Timestamp(..) => "moment (UTC)",
         DataType::List(_) => "list of text",
         data_type if data_type.is_integer() => "integer",
+        data_type if data_type.is_floating() => "number",
         other => panic!("the page has no word for {other}"),
     }
 }
@@ -42,6 +43,8 @@ fn stored(view: &str) -> Option<TableName> {
         "objects" => Some(TableName::Objects),
         "quarantine" => Some(TableName::Quarantine),
         "alerts" => Some(TableName::AlertLog),
+        "alert_deliveries" => Some(TableName::DeliveryLog),
+        "suppressions" => Some(TableName::SuppressionLog),
         "events" => Some(TableName::Events),
         _ => None,
     }
@@ -95,7 +98,7 @@ async fn the_reference_of_views_is_up_to_date() {
 #[test]
 fn the_reference_of_functions_is_up_to_date() {
     let mut page = format!(
-        "# Functions\n\n{GENERATED}\n\nWhat Keytrail adds to the engine's own functions; `SHOW FUNCTIONS` lists all. Null in gives null out.\n"
+        "# Functions\n\n{GENERATED}\n\nWhat Keytrail adds to the engine's own functions; `SHOW FUNCTIONS` lists all. Null in gives null out, unless the function says otherwise.\n"
     );
     for function in functions::documented() {
         writeln!(

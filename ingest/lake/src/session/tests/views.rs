@@ -238,6 +238,30 @@ async fn a_principal_made_again_shows_both_its_ids() {
 }
 
 #[tokio::test]
+async fn a_principal_has_the_networks_and_agents_it_was_seen_with() {
+    let events = [
+        event("2026-01-01T00:00:00Z", json!({ "source_ip": "10.20.0.1", "user_agent_family": "boto3" })),
+        event("2026-01-01T01:00:00Z", json!({ "source_ip": "10.20.9.9", "user_agent_family": "aws-cli" })),
+        event(
+            "2026-01-03T00:00:00Z",
+            json!({ "source_ip": "10.20.0.1", "user_agent_family": "boto3", "outcome": "denied" }),
+        ),
+        event("2026-01-03T01:00:00Z", json!({ "source_ip": "10.20.0.1", "vpc_endpoint_id": "vpce-1" })),
+        event("2026-01-03T02:00:00Z", json!({ "source_network": "service" })),
+    ];
+    let sql = "SELECT network, first_at, last_at, event_count, days_active FROM principal_networks ORDER BY network";
+    assert_eq!(
+        asked(&events, sql).await,
+        [
+            "10.20.0.0/16 | 2026-01-01T00:00:00Z | 2026-01-03T00:00:00Z | 3 | 2",
+            "vpce-1 | 2026-01-03T01:00:00Z | 2026-01-03T01:00:00Z | 1 | 1",
+        ]
+    );
+    let sql = "SELECT user_agent_family, event_count, days_active FROM principal_agents ORDER BY user_agent_family";
+    assert_eq!(asked(&events, sql).await, ["aws-cli | 1 | 1", "boto3 | 2 | 2"]);
+}
+
+#[tokio::test]
 async fn the_newest_state_of_an_alert_counts() {
     let change = |sequence: i64, state: &str| json!({ "alert_id": "a", "sequence": sequence, "state": state, "updated_at": "2026-01-01T00:00:00Z" });
     let session = session(&[], &[], &SessionSettings::default()).await;
@@ -246,4 +270,59 @@ async fn the_newest_state_of_an_alert_counts() {
     session.register_table(name, log).expect("registers");
     let view = crate::session::VIEWS.iter().find(|view| view.name == "alerts").expect("a view");
     assert_eq!(rows(&session, &format!("SELECT alert_id, state FROM ({})", view.sql)).await, ["a | closed"]);
+}
+
+#[tokio::test]
+async fn every_change_of_an_alert_is_told() {
+    let change = |sequence: i64, state: &str, by: Option<&str>, verdict: Option<&str>| {
+        json!({ "alert_id": "a", "rule_id": "r", "class": "detection", "sequence": sequence, "state": state, "changed_by": by, "note": by.map(|_| "n"),
+            "verdict": verdict, "raised_at": "2026-01-01T00:00:00Z", "updated_at": format!("2026-01-0{sequence}T00:00:00Z") })
+    };
+    let log = [
+        change(3, "acknowledged", Some("ana"), None),
+        change(1, "open", None, None),
+        change(2, "open", None, None),
+        change(5, "closed", Some("bo"), Some("true_positive")),
+        change(4, "acknowledged", Some("ana"), None),
+    ];
+    let view = |name: &str| crate::session::VIEWS.iter().find(|view| view.name == name).expect("a view").sql;
+    let session = session(&[], &[], &SessionSettings::default()).await;
+    session.deregister_table("alert_log").expect("was there");
+    let (name, log) = table(TableName::AlertLog, &log);
+    session.register_table(name, log).expect("registers");
+    let sql = format!("SELECT change, changed_at, changed_by, note FROM ({}) ORDER BY sequence", view("alert_history"));
+    assert_eq!(
+        rows(&session, &sql).await,
+        [
+            "raised | 2026-01-01T00:00:00Z |  | ",
+            "updated | 2026-01-02T00:00:00Z |  | ",
+            "acknowledged | 2026-01-03T00:00:00Z | ana | n",
+            "updated | 2026-01-04T00:00:00Z |  | ",
+            "closed | 2026-01-05T00:00:00Z | bo | n",
+        ]
+    );
+    let (alerts, precision) = (view("alerts"), view("rule_precision"));
+    let sql = format!(
+        "SELECT alerts, judged, precision FROM ({})",
+        precision.replace("FROM alerts", &format!("FROM ({alerts})"))
+    );
+    assert_eq!(rows(&session, &sql).await, ["1 | 1 | 1.0"]);
+}
+
+#[tokio::test]
+async fn a_suppression_that_was_ended_or_ran_out_is_not_active() {
+    let made = |id: &str, sequence: i64, expires_at: &str, ended_at: Option<&str>| json!({ "suppression_id": id, "sequence": sequence, "expires_at": expires_at, "ended_at": ended_at });
+    let log = [
+        made("a", 1, "2999-01-01T00:00:00Z", None),
+        made("b", 2, "2999-01-01T00:00:00Z", None),
+        made("b", 3, "2999-01-01T00:00:00Z", Some("2026-01-01T00:00:00Z")),
+        made("c", 4, "2026-01-01T00:00:00Z", None),
+    ];
+    let session = session(&[], &[], &SessionSettings::default()).await;
+    session.deregister_table("suppression_log").expect("was there");
+    let (name, log) = table(TableName::SuppressionLog, &log);
+    session.register_table(name, log).expect("registers");
+    let view = crate::session::VIEWS.iter().find(|view| view.name == "suppressions").expect("a view");
+    let sql = format!("SELECT suppression_id, is_active FROM ({}) ORDER BY suppression_id", view.sql);
+    assert_eq!(rows(&session, &sql).await, ["a | true", "b | false", "c | false"]);
 }
