@@ -21,7 +21,10 @@ use keytrail_model::{
     time::{HOUR, SECOND},
 };
 
-use crate::{fingerprint::condition_id, fold::FoldMoment};
+use crate::{
+    fingerprint::{condition_id, fingerprint},
+    fold::FoldMoment,
+};
 
 /// A region that used to deliver is silent.
 pub const REGION_SILENT: &str = "region_silent";
@@ -39,9 +42,11 @@ pub const OBJECTS_UNREADABLE: &str = "objects_unreadable";
 pub const TRAIL_MISCONFIGURED: &str = "trail_misconfigured";
 /// Messages that no known shape fits.
 pub const NOTIFICATIONS_NOT_UNDERSTOOD: &str = "notifications_not_understood";
+/// A sink that alerts cannot be sent to.
+pub const SINK_FAILING: &str = "sink_failing";
 
 /// Every rule of class `system`.
-pub const SYSTEM_RULES: [&str; 8] = [
+pub const SYSTEM_RULES: [&str; 9] = [
     REGION_SILENT,
     ACCOUNT_SILENT,
     LAKE_SILENT,
@@ -50,6 +55,7 @@ pub const SYSTEM_RULES: [&str; 8] = [
     OBJECTS_UNREADABLE,
     TRAIL_MISCONFIGURED,
     NOTIFICATIONS_NOT_UNDERSTOOD,
+    SINK_FAILING,
 ];
 
 /// Who acts when nobody does.
@@ -254,6 +260,11 @@ fn raised(of_key: &[&Alert], condition: &Condition, moment: FoldMoment) -> Optio
         note: None,
         changed_by: None,
         evidence: Vec::new(),
+        fingerprint: fingerprint(&condition.rule_id, &condition.subject),
+        previous_alert_id: None,
+        merged_into: None,
+        suppressed_by: None,
+        why: Vec::new(),
     })
 }
 

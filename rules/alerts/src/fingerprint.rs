@@ -14,6 +14,21 @@ pub fn alert_id(finding: &Finding) -> String {
     id_of(&finding.rule_id, &finding.fold_key, finding.event_at, opened_by)
 }
 
+/// The same for a later episode that the same event opens, where that id is taken: events that came late have moved the
+/// earlier one away. The first (0) is [`alert_id`].
+pub(crate) fn nth_alert_id(finding: &Finding, nth: u32) -> String {
+    if nth == 0 {
+        return alert_id(finding);
+    }
+    let opened_by = finding.evidence.as_ref().map_or("", |evidence| evidence.event_id.as_str());
+    id_of(&finding.rule_id, &finding.fold_key, finding.event_at, &format!("{opened_by} {nth}"))
+}
+
+/// What every episode of one rule and fold key has in common: 16 hex digits.
+pub fn fingerprint(rule_id: &str, fold_key: &[String]) -> String {
+    id_of(rule_id, fold_key, 0, "fingerprint")
+}
+
 /// What the id of an alert of class `system` follows from.
 pub fn condition_id(rule_id: &str, subject: &[String], since: Micros) -> String {
     id_of(rule_id, subject, since, "")

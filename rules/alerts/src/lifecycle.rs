@@ -1,4 +1,4 @@
-//! What people do with an alert: acknowledge it, close it with a verdict.
+//! What people do with an alert: acknowledge it, close it with a verdict, put it under a suppression.
 //!
 //! In: an alert as it stands, a change, who and when. Out: its new full state for the alert log. A change that makes
 //! no sense (closing twice) is an error that says in which state the alert is; nothing is guessed.
@@ -10,10 +10,14 @@ use thiserror::Error;
 pub const NOTE_CAP: usize = 2_000;
 
 /// One step in an alert's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Acknowledge,
     Close(Verdict),
+    /// A suppression, by its id, covers it from now on.
+    Suppress(String),
+    /// No suppression covers it any more.
+    Unsuppress,
 }
 
 /// Who does it, when, and what they write beside it.
@@ -48,17 +52,22 @@ pub fn apply(alert: &Alert, change: Change, act: &Act) -> Result<Alert, Lifecycl
     if act.note.as_ref().is_some_and(|note| note.chars().count() > NOTE_CAP) {
         return refuse(LifecycleErrorKind::NoteTooLong);
     }
-    let (state, verdict) = match (alert.state, change) {
+    let (state, verdict, suppressed_by) = match (alert.state, change) {
         (AlertState::Closed, _) => return refuse(LifecycleErrorKind::IsClosed(alert.verdict)),
-        (AlertState::Acknowledged, Change::Acknowledge) => {
+        (AlertState::Acknowledged, Change::Acknowledge)
+        | (AlertState::Suppressed, Change::Suppress(_))
+        | (AlertState::Open | AlertState::Acknowledged, Change::Unsuppress) => {
             return refuse(LifecycleErrorKind::AlreadyThere(alert.state));
         }
-        (_, Change::Acknowledge) => (AlertState::Acknowledged, alert.verdict),
-        (_, Change::Close(verdict)) => (AlertState::Closed, Some(verdict)),
+        (_, Change::Acknowledge) => (AlertState::Acknowledged, alert.verdict, None),
+        (_, Change::Close(verdict)) => (AlertState::Closed, Some(verdict), alert.suppressed_by.clone()),
+        (_, Change::Suppress(by)) => (AlertState::Suppressed, alert.verdict, Some(by)),
+        (AlertState::Suppressed, Change::Unsuppress) => (AlertState::Open, alert.verdict, None),
     };
     Ok(Alert {
         state,
         verdict,
+        suppressed_by,
         note: act.note.clone().or_else(|| alert.note.clone()),
         changed_by: Some(act.by.clone()),
         updated_at: act.at.max(alert.updated_at),

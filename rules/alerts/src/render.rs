@@ -157,6 +157,11 @@ pub(crate) mod tests {
                 object_key: "trail/\u{1b}[2J.json.gz".into(),
                 record_index: 17,
             }],
+            fingerprint: "89abcdef01234567".into(),
+            previous_alert_id: None,
+            merged_into: None,
+            suppressed_by: None,
+            why: Vec::new(),
         }
     }
 
