@@ -35,6 +35,22 @@ judged AS (
         END AS is_allowed
     FROM matches
     WHERE policy = first_policy
+),
+-- Where no entry speaks of the secret and the principal, and only if asked for: a network that the principal, which has
+-- a habit and uses this secret, did not use on any earlier day.
+unmatched AS (
+    SELECT calls.*
+    FROM calls
+    LEFT JOIN matches
+        ON matches.account_id = calls.account_id
+        AND matches.event_id = calls.event_id
+        AND coalesce(matches.secret_id, '') = coalesce(calls.secret_id, '')
+    WHERE matches.event_id IS NULL
+        AND $alert_unseen_network
+        AND calls.network IS NOT NULL
+        AND calls.network_days = 0
+        AND calls.pair_active_days >= $habit_days
+        AND calls.reader_class = 'consumer'
 )
 SELECT
     event_at, event_id, min(event_name) AS event_name, principal_id, secret_id, account_id, min(region) AS region,
@@ -44,16 +60,24 @@ SELECT
     min(outcome) = 'ok' AS succeeded,
     policy,
     vpc_endpoint_id,
-    -- The network that alerts are folded by: /24 of IPv4, the first three groups (/48) of IPv6.
-    CASE ip_family(source_ip)
-        WHEN 4 THEN regexp_replace(source_ip, '[0-9]+$', '0/24')
-        ELSE concat_ws(':', split_part(source_ip, ':', 1), split_part(source_ip, ':', 2), split_part(source_ip, ':', 3), ':/48')
-    END AS network,
+    network,
     coalesce(
         array_to_string(array_sort(array_agg(DISTINCT coalesce(cidr, allowed_endpoint))), ', '),
         'no network at all'
     ) AS allowed
 FROM judged
-GROUP BY event_at, event_id, principal_id, secret_id, account_id, source_ip, policy, vpc_endpoint_id
+GROUP BY event_at, event_id, principal_id, secret_id, account_id, source_ip, policy, vpc_endpoint_id, network
 HAVING NOT bool_or(is_allowed)
+UNION ALL
+SELECT
+    event_at, event_id, event_name, principal_id, secret_id, account_id, region,
+    source_ip, object_key, record_index,
+    CASE WHEN outcome = 'ok' THEN 'medium' ELSE 'low' END AS severity,
+    outcome,
+    outcome = 'ok' AS succeeded,
+    CAST(NULL AS BIGINT) AS policy,
+    vpc_endpoint_id,
+    network,
+    concat('the ', CAST(principal_active_days AS VARCHAR), ' days on which it was active') AS allowed
+FROM unmatched
 ORDER BY event_at, event_id, secret_id

@@ -1,12 +1,11 @@
 -- (a) Reads of a superseded version after the grace period.
 WITH reads AS (
-    SELECT event.*
-    FROM new_events AS event
-    JOIN principals AS who ON who.principal_id = event.principal_id
-    WHERE event.action IN ('read', 'invoke')
-        AND event.outcome = 'ok'
-        AND event.secret_id IS NOT NULL
-        AND who.reader_class = 'consumer'
+    SELECT *
+    FROM new_events
+    WHERE action = 'read'
+        AND outcome = 'ok'
+        AND secret_id IS NOT NULL
+        AND reader_class = 'consumer'
 ),
 -- The last turn of the version as the current one, as of the read.
 by_version AS (
@@ -56,10 +55,6 @@ moved_on AS (
 new_readers AS (
     SELECT reads.account_id, reads.event_id, reads.secret_id, max(rotation.rotated_at) AS changed_at
     FROM reads
-    JOIN pairs AS pair
-        ON pair.principal_id = reads.principal_id
-        AND pair.secret_id = reads.secret_id
-        AND pair.first_event_id = reads.event_id
     JOIN secrets AS secret
         ON secret.secret_id = reads.secret_id
         AND reads.event_at >= secret.first_seen_at + $learning
@@ -68,6 +63,7 @@ new_readers AS (
         AND rotation.rotated_at <= reads.event_at
         AND rotation.rotated_at + $new_reader_window > reads.event_at
         AND rotation.principal_id <> reads.principal_id
+    WHERE reads.is_first_use
     GROUP BY reads.account_id, reads.event_id, reads.secret_id
 ),
 earlier AS (
@@ -108,21 +104,23 @@ SELECT
     reads.event_at - new_reader.changed_at AS since,
     reads.version_id, reads.version_stage, reads.version_evidence AS evidence,
     0 AS current_readers,
-    coalesce(earlier.earlier_readers, 0) AS earlier_readers,
+    earlier.earlier_readers,
     CAST(NULL AS VARCHAR) AS error_message
 FROM reads
 JOIN new_readers AS new_reader
     ON new_reader.account_id = reads.account_id
     AND new_reader.event_id = reads.event_id
     AND new_reader.secret_id = reads.secret_id
-LEFT JOIN earlier
+-- A secret without readers before its change has its first one now, and nobody lost access to its old value.
+JOIN earlier
     ON earlier.account_id = reads.account_id AND earlier.event_id = reads.event_id AND earlier.secret_id = reads.secret_id
 UNION ALL
--- (d) Rotations that failed or were given up.
+-- (d) Rotations that failed or were given up. Secrets Manager tries again by itself, hence low; failures in a row are
+-- rotation_failed's.
 SELECT
     'failed' AS kind,
     event_at, event_id, event_name, principal_id, secret_id, account_id, region, source_ip, object_key, record_index,
-    'medium' AS severity,
+    'low' AS severity,
     '' AS fold_principal,
     event_at AS changed_at,
     event_at - event_at AS since,
@@ -149,5 +147,7 @@ SELECT
     0 AS earlier_readers,
     CAST(NULL AS VARCHAR) AS error_message
 FROM rotation_attempts
-WHERE coalesce(finished_at, $as_of) > started_at + $unfinished_after
+-- Only by schedule: while rows are still being judged, the end may be among those to come.
+WHERE (SELECT count(*) FROM new_events) = 0
+    AND coalesce(finished_at, $as_of) > started_at + $unfinished_after
 ORDER BY event_at, event_id, secret_id
