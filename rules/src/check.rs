@@ -10,34 +10,25 @@ use crate::{
     rule::Rule,
     sample::Sample,
     settings::RuleSettings,
-    state::{Scope, State, Touched},
-    tables::{self, Judging},
+    tables::Tables,
 };
 
 /// Every mistake in the packs, in the order of their ids.
 pub async fn check(packs: Packs, settings: &RuleSettings) -> Vec<RuleError> {
     let mut errors = packs.errors;
-    let (state, touched) = (State::default(), Touched::default());
-    let judging = Judging {
-        state: &state,
-        scope: Scope::Touched(&touched),
-        new_events: Vec::new(),
-        coverage: Vec::new(),
-        networks: &settings.networks,
-        readers: &settings.readers,
-    };
+    let tables = Tables::new(&settings.networks, &settings.readers);
     for pack in packs.packs {
         let id = pack.manifest.id.clone();
         errors.extend(pack.samples.iter().filter_map(|file| Sample::parse(&id, file).err()));
-        let session = match tables::session(&judging) {
-            Ok(session) => session,
+        let tables = match &tables {
+            Ok(tables) => tables,
             Err(error) => {
                 errors.push(RuleError::new(&id, "detect.sql", RuleErrorKind::Sql(error.strip_backtrace())));
                 continue;
             }
         };
         match Rule::resolve(pack, settings.overrides.get(&id)) {
-            Ok(rule) => errors.extend(evaluate::check(&rule, &session, 0).await.err()),
+            Ok(rule) => errors.extend(evaluate::check(&rule, tables.session(), 0).await.err()),
             Err(error) => errors.push(error),
         }
     }

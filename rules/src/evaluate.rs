@@ -1,23 +1,30 @@
 //! Runs one rule: its SQL over a judging's tables, each row a finding.
 //!
-//! In: a rule, a session with the tables, the judging's "now". Out: findings in the SQL's own order, or a
-//! [`RuleError`] with line and column where the SQL is wrong. A rule that takes too long or finds too much is an
-//! error of that rule; [`error_finding`] turns it into something a person is told.
+//! In: a rule, the tables, the judging's "now". Out: findings in the SQL's own order, or a [`RuleError`] with line and
+//! column where the SQL is wrong. A rule that takes too long or finds too much is an error of that rule.
+//!
+//! Planning costs more than running over a small batch, so a rule is planned once and its plan kept in [`Plans`]; one whose
+//! SQL names `$as_of` is planned again when that moves on.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use keytrail_lake::datafusion::{
     error::DataFusionError,
     logical_expr::LogicalPlan,
+    physical_plan::{ExecutionPlan, collect, execution_plan::reset_plan_states},
     prelude::{DataFrame, SessionContext},
 };
-use keytrail_model::{AlertClass, Evidence, Finding, Micros, Severity};
-use serde_json::{Map, Value};
+use keytrail_model::{Finding, Micros};
 
 use crate::{
     columns,
     error::{Position, RuleError, RuleErrorKind},
-    manifest::FILE,
+    finding,
+    manifest::{FILE, Manifest},
     rule::Rule,
     tables::budget_text,
     template::Templates,
@@ -46,15 +53,41 @@ pub struct Limits {
     pub max_findings: usize,
 }
 
-/// Plans a rule without running it: what `rules check` does.
-pub async fn check(rule: &Rule, session: &SessionContext, as_of: Micros) -> Result<LogicalPlan, RuleError> {
-    let frame = plan(rule, session, as_of).await?;
-    let plan = frame.logical_plan().clone();
-    drop_views(rule, session)?;
-    Ok(plan)
+type Plan = Arc<dyn ExecutionPlan>;
+
+/// The plans of rules, by their ids, as they were made: what is run is a copy without traces of earlier runs. To be emptied
+/// when a rule or the tables change.
+#[derive(Debug, Default)]
+pub(crate) struct Plans {
+    known: Mutex<HashMap<String, (Option<Micros>, Plan)>>,
 }
 
-/// Runs a rule.
+impl Plans {
+    fn get(&self, rule: &Rule, as_of: Micros) -> Option<Plan> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (moment, plan) = known.get(rule.id())?;
+        moment.is_none_or(|moment| moment == as_of).then(|| plan.clone())
+    }
+
+    fn keep(&self, rule: &Rule, as_of: Micros, plan: &Plan) {
+        let moment = rule.is_of_the_moment().then_some(as_of);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(rule.id().to_owned(), (moment, plan.clone()));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Plans a rule without running it: what `rules check` does.
+pub async fn check(rule: &Rule, session: &SessionContext, as_of: Micros) -> Result<LogicalPlan, RuleError> {
+    let frame = plan(rule, session, as_of).await;
+    drop_views(rule, session)?;
+    Ok(frame?.logical_plan().clone())
+}
+
+/// Plans a rule and runs it.
 pub async fn evaluate(
     rule: &Rule,
     session: &SessionContext,
@@ -62,28 +95,56 @@ pub async fn evaluate(
     as_of: Micros,
     limits: Limits,
 ) -> Result<Vec<Finding>, RuleError> {
-    let frame = plan(rule, session, as_of).await;
-    let result = match frame {
-        Ok(frame) => run(rule, frame, templates, limits).await,
-        Err(error) => Err(error),
-    };
-    drop_views(rule, session)?;
-    result
+    evaluate_kept(rule, session, &Plans::default(), templates, as_of, limits).await
 }
 
-async fn run(rule: &Rule, frame: DataFrame, templates: &Templates, limits: Limits) -> Result<Vec<Finding>, RuleError> {
-    let sql = &rule.pack.detect_sql;
+/// The same with plans that are kept: the session must be the one that they were made in.
+pub(crate) async fn evaluate_kept(
+    rule: &Rule,
+    session: &SessionContext,
+    plans: &Plans,
+    templates: &Templates,
+    as_of: Micros,
+    limits: Limits,
+) -> Result<Vec<Finding>, RuleError> {
+    let plan = match plans.get(rule, as_of) {
+        Some(plan) => plan,
+        None => {
+            let plan = physical(rule, session, as_of, limits).await;
+            drop_views(rule, session)?;
+            let plan = plan?;
+            plans.keep(rule, as_of, &plan);
+            plan
+        }
+    };
+    run(rule, session, plan, templates, limits).await
+}
+
+async fn physical(rule: &Rule, session: &SessionContext, as_of: Micros, limits: Limits) -> Result<Plan, RuleError> {
+    let frame = plan(rule, session, as_of).await?;
+    let wrong = |error: DataFusionError| sql_error(rule, DETECT, &rule.pack.detect_sql, &error);
     // One more than allowed tells "too many" without reading them all.
-    let frame = frame.limit(0, Some(limits.max_findings + 1)).map_err(|error| sql_error(rule, DETECT, sql, &error))?;
-    let batches = tokio::time::timeout(limits.time_budget, frame.collect())
+    let frame = frame.limit(0, Some(limits.max_findings + 1)).map_err(wrong)?;
+    frame.create_physical_plan().await.map_err(wrong)
+}
+
+async fn run(
+    rule: &Rule,
+    session: &SessionContext,
+    plan: Plan,
+    templates: &Templates,
+    limits: Limits,
+) -> Result<Vec<Finding>, RuleError> {
+    let answer = async { collect(reset_plan_states(plan)?, session.task_ctx()).await };
+    let batches = tokio::time::timeout(limits.time_budget, answer)
         .await
         .map_err(|_| rule.error(DETECT, RuleErrorKind::TimeBudget(budget_text(limits.time_budget))))?
-        .map_err(|error| sql_error(rule, DETECT, sql, &error))?;
+        .map_err(|error| sql_error(rule, DETECT, &rule.pack.detect_sql, &error))?;
     let mut findings = Vec::new();
     for batch in &batches {
         let rows = columns::rows(batch).map_err(|error| rule.error(DETECT, RuleErrorKind::Sql(error.to_string())))?;
         for row in rows {
-            findings.push(finding(rule, row, templates)?);
+            findings.push(finding::finding(rule, row, templates)?);
         }
     }
     if findings.len() > limits.max_findings {
@@ -110,13 +171,20 @@ async fn plan(rule: &Rule, session: &SessionContext, as_of: Micros) -> Result<Da
             return Err(rule.error(DETECT, RuleErrorKind::MissingColumn(wanted.to_owned())).suggest(wanted, known));
         }
     }
-    for wanted in &rule.pack.manifest.fold_by {
-        if !known.contains(&wanted.as_str()) {
-            let error = rule.error(FILE, RuleErrorKind::MissingColumn(wanted.clone()));
-            return Err(error.suggest(wanted, known));
+    for wanted in columns_of_manifest(&rule.pack.manifest) {
+        if !known.contains(&wanted) {
+            let error = rule.error(FILE, RuleErrorKind::MissingColumn(wanted.to_owned()));
+            let place = rule.pack.manifest.place_of(wanted);
+            return Err(error.at(place).suggest(wanted, known));
         }
     }
     Ok(frame)
+}
+
+/// The columns that a manifest names by itself.
+fn columns_of_manifest(manifest: &Manifest) -> impl Iterator<Item = &str> {
+    let measured = manifest.why.iter().flat_map(|why| [why.seen.as_str(), why.sample.as_str()]);
+    manifest.fold_by.iter().map(String::as_str).chain(measured)
 }
 
 /// The session serves every rule of a judging: a rule's views must not meet another's.
@@ -127,86 +195,6 @@ fn drop_views(rule: &Rule, session: &SessionContext) -> Result<(), RuleError> {
             .map_err(|error| rule.error(DETECT, RuleErrorKind::Sql(error.to_string())))?;
     }
     Ok(())
-}
-
-fn finding(rule: &Rule, mut row: Map<String, Value>, templates: &Templates) -> Result<Finding, RuleError> {
-    let manifest = &rule.pack.manifest;
-    let text = |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
-    let number = |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_i64);
-    let event_at = number(&row, "event_at")
-        .ok_or_else(|| rule.error(DETECT, RuleErrorKind::Sql("a finding's `event_at` is null or no moment".into())))?;
-    let secret_id = text(&row, "secret_id");
-    let source_ip = text(&row, "source_ip");
-    let evidence = text(&row, "event_id").map(|event_id| Evidence {
-        event_at,
-        event_id,
-        event_name: text(&row, "event_name").unwrap_or_default(),
-        secret_id: secret_id.clone(),
-        source_ip,
-        object_key: text(&row, "object_key").unwrap_or_default(),
-        record_index: number(&row, "record_index").unwrap_or(0),
-    });
-    let fold_key = manifest.fold_by.iter().map(|name| row.get(name).map_or_else(String::new, plain)).collect();
-    let severity = match row.get("severity") {
-        None | Some(Value::Null) => rule.severity,
-        Some(value) => plain(value)
-            .parse::<Severity>()
-            .map_err(|error| rule.error(DETECT, RuleErrorKind::Sql(error.to_string())))?,
-    };
-    let params = rule.params.iter().map(|(name, value)| (name.clone(), value.to_json())).collect();
-    row.insert("param".to_owned(), Value::Object(params));
-    let words = |key: &'static str, template: &str| {
-        templates.sentence(template, &row).map_err(|message| rule.error(FILE, RuleErrorKind::Template { key, message }))
-    };
-    let title = words("title", &manifest.text.title)?;
-    let reason = words("reason", &manifest.text.reason)?;
-    row.remove("param");
-    Ok(Finding {
-        rule_id: manifest.id.clone(),
-        rule_version: manifest.version.clone(),
-        // A user's lower severity for a rule also lowers what its SQL says of single findings.
-        severity: if rule.severity < manifest.severity { severity.min(rule.severity) } else { severity },
-        class: manifest.class,
-        title,
-        reason,
-        fold_key,
-        principal_id: text(&row, "principal_id"),
-        secret_id,
-        account_id: text(&row, "account_id"),
-        region: text(&row, "region"),
-        event_at,
-        evidence,
-        columns: row,
-    })
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// The finding that tells a person that a rule does not work.
-pub fn error_finding(error: &RuleError, at: Micros) -> Finding {
-    let text = keytrail_model::display::terminal_safe(&error.to_string());
-    Finding {
-        rule_id: error.rule_id.clone(),
-        rule_version: String::new(),
-        severity: Severity::Medium,
-        class: AlertClass::RuleError,
-        title: format!("Rule {} does not run", keytrail_model::display::terminal_safe(&error.rule_id)),
-        reason: format!("What this rule would have found is not being looked for: {text}."),
-        fold_key: vec!["rule_error".to_owned()],
-        principal_id: None,
-        secret_id: None,
-        account_id: None,
-        region: None,
-        event_at: at,
-        evidence: None,
-        columns: Map::new(),
-    }
 }
 
 /// A planning or running error with its place: from the error's own span, else from where the name stands in the SQL.

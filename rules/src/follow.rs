@@ -10,7 +10,7 @@ use keytrail_lake::{
     datafusion::{execution::context::SessionConfig, prelude::SessionContext},
     schema::TableName,
 };
-use keytrail_model::{Alert, Micros};
+use keytrail_model::{Alert, Micros, Suppression};
 use serde_json::{Map, Value};
 
 use crate::{columns, runner::RunError};
@@ -24,6 +24,8 @@ pub(crate) struct Follower {
     /// The commit of the last object that was looked at.
     objects_to: Option<i64>,
     alerts_to: Option<i64>,
+    /// How many rows the log of suppressions had. It only grows.
+    suppressions: Option<i64>,
 }
 
 impl Follower {
@@ -56,6 +58,18 @@ impl Follower {
     pub(crate) async fn alerts(&mut self, lake: &Lake) -> Result<Vec<Alert>, RunError> {
         let session = tables(lake).await?;
         self.written(&session).await
+    }
+
+    /// The suppressions, if any was made or ended since the last look.
+    pub(crate) async fn suppressions(&mut self, lake: &Lake) -> Result<Option<Vec<Suppression>>, RunError> {
+        let session = tables(lake).await?;
+        let log = TableName::SuppressionLog.stored();
+        let count = number(rows(&session, &format!("SELECT count(*) AS count FROM {log}")).await?.first(), "count");
+        if count == self.suppressions {
+            return Ok(None);
+        }
+        self.suppressions = count;
+        Ok(Some(lake.suppressions().await?))
     }
 
     async fn written(&mut self, session: &SessionContext) -> Result<Vec<Alert>, RunError> {
@@ -93,11 +107,15 @@ fn number(row: Option<&Map<String, Value>>, name: &str) -> Option<i64> {
     row?.get(name).and_then(Value::as_i64)
 }
 
-/// A row of the alert log: the columns are the alert's fields, except that evidence is JSON in a text.
+/// A row of the alert log: the columns are the alert's fields, except that lists are JSON in a text. What an older program
+/// did not write is null, and missing for us.
 fn alert(mut row: Map<String, Value>) -> Result<Alert, RunError> {
-    if let Some(Value::String(evidence)) = row.get("evidence") {
-        let evidence = serde_json::from_str(evidence).map_err(RunError::AlertLog)?;
-        row.insert("evidence".to_owned(), evidence);
+    row.retain(|_, value| !value.is_null());
+    for name in ["evidence", "why"] {
+        if let Some(Value::String(text)) = row.get(name) {
+            let value = serde_json::from_str(text).map_err(RunError::AlertLog)?;
+            row.insert(name.to_owned(), value);
+        }
     }
     serde_json::from_value(Value::Object(row)).map_err(RunError::AlertLog)
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use keytrail_model::{AlertClass, Micros, Severity};
+use keytrail_model::{Action, AlertClass, CredentialKind, Micros, Outcome, PrincipalKind, Severity, time::DAY};
 use serde::Deserialize;
 
 use crate::{
@@ -14,11 +14,14 @@ use crate::{
     template::Templates,
 };
 
+/// Rules look back over hours, not over history: rows further back are the state's business.
+const LOOKS_BACK_MAX: Micros = 7 * DAY;
+
 /// The manifest's file name.
 pub const FILE: &str = "rule.toml";
 
 /// Names that the configuration's `[rules.ID]` keeps for itself, and that the engine binds by itself.
-pub const RESERVED: [&str; 3] = ["enabled", "severity", "as_of"];
+pub const RESERVED: [&str; 4] = ["enabled", "severity", "state", "as_of"];
 
 /// When a rule runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -28,6 +31,47 @@ pub enum Run {
     Batch,
     /// Over the whole state, each time the horizon has advanced by `every`.
     Schedule,
+}
+
+/// Whether what a rule finds is told to anybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleState {
+    #[default]
+    On,
+    /// Findings are recorded as suppressed alerts and sent nowhere: a rule on trial.
+    Shadow,
+}
+
+/// Which new rows make a batch rule worth running: all that is given must agree with one row. Saves planning SQL that
+/// cannot find anything; it must never leave out a row that the SQL would report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct When {
+    pub actions: Vec<String>,
+    pub outcomes: Vec<String>,
+    /// Exact names of events.
+    pub event_names: Vec<String>,
+    pub principal_kinds: Vec<String>,
+    pub credential_kinds: Vec<String>,
+}
+
+/// One line of the "why odd" table that the rule itself measures: templates over the finding's columns. The engine adds
+/// the habits of the principal (network, agent, hour, region) by itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Why {
+    /// What is compared.
+    pub dimension: String,
+    /// This finding's value.
+    pub value: String,
+    /// What is usual, with its number.
+    pub usual: String,
+    /// Columns with whole numbers: in how many of how many units the value was seen.
+    pub seen: String,
+    pub sample: String,
+    /// What the sample counts.
+    pub unit: String,
 }
 
 /// A checked manifest.
@@ -46,6 +90,13 @@ pub struct Manifest {
     pub episode_gap: Micros,
     pub params: BTreeMap<String, Param>,
     pub text: Text,
+    pub state: RuleState,
+    pub when: When,
+    /// How far before a row the rule looks at `recent_events`.
+    pub looks_back: Micros,
+    pub why: Vec<Why>,
+    /// The text it was read from, for the places of later mistakes.
+    source: String,
 }
 
 /// A parameter with its checked default.
@@ -87,6 +138,13 @@ struct Written {
     #[serde(default)]
     param: BTreeMap<String, ParamSpec>,
     text: Text,
+    #[serde(default)]
+    state: RuleState,
+    #[serde(default)]
+    when: When,
+    looks_back: Option<String>,
+    #[serde(default)]
+    why: Vec<Why>,
 }
 
 fn detection() -> AlertClass {
@@ -126,6 +184,14 @@ impl Manifest {
         };
         let episode_gap = parse_duration(&written.episode_gap)
             .ok_or_else(|| bad("episode_gap", &written.episode_gap, "a duration"))?;
+        let looks_back = match &written.looks_back {
+            None => 0,
+            Some(text) => match parse_duration(text) {
+                Some(length) if (0..=LOOKS_BACK_MAX).contains(&length) => length,
+                _ => return Err(bad("looks_back", text, "a duration of at most 7 days, such as \"10m\"")),
+            },
+        };
+        check_when(&written.when, &bad)?;
         let mut params = BTreeMap::new();
         for (name, spec) in written.param {
             if RESERVED.contains(&name.as_str()) {
@@ -139,6 +205,14 @@ impl Manifest {
             params.insert(name, Param { spec, default });
         }
         Templates::check(folder, &written.text)?;
+        for why in &written.why {
+            for template in [&why.dimension, &why.value, &why.usual, &why.unit] {
+                Templates::default().compiles(template).map_err(|message| {
+                    let position = position_of_text(source, template);
+                    RuleError::new(folder, FILE, RuleErrorKind::Template { key: "why", message }).at(position)
+                })?;
+            }
+        }
         Ok(Self {
             id: written.id,
             title: written.title,
@@ -153,8 +227,46 @@ impl Manifest {
             episode_gap,
             params,
             text: written.text,
+            state: written.state,
+            when: written.when,
+            looks_back,
+            why: written.why,
+            source: source.to_owned(),
         })
     }
+
+    /// Where a column's name stands in the manifest.
+    pub(crate) fn place_of(&self, column: &str) -> Option<Position> {
+        position_of_text(&self.source, &format!("\"{column}\""))
+    }
+}
+
+/// Refuses words that no row has.
+fn check_when(when: &When, bad: &dyn Fn(&str, &str, &str) -> RuleError) -> Result<(), RuleError> {
+    fn words<T: Copy>(all: &[T], word: fn(&T) -> &'static str) -> Vec<&'static str> {
+        all.iter().map(word).collect()
+    }
+    let lists = [
+        ("actions", &when.actions, words(Action::ALL, |word| word.as_str())),
+        ("outcomes", &when.outcomes, words(Outcome::ALL, |word| word.as_str())),
+        ("principal_kinds", &when.principal_kinds, words(PrincipalKind::ALL, |word| word.as_str())),
+        ("credential_kinds", &when.credential_kinds, words(CredentialKind::ALL, |word| word.as_str())),
+    ];
+    for (key, given, known) in lists {
+        if let Some(wrong) = given.iter().find(|word| !known.contains(&word.as_str())) {
+            let error = bad(key, wrong, &format!("use one of {}", known.join(", ")));
+            return Err(error.suggest(wrong, known));
+        }
+    }
+    if when.event_names.iter().any(String::is_empty) {
+        return Err(bad("event_names", "", "name events, such as \"GetSecretValue\""));
+    }
+    Ok(())
+}
+
+/// Where a text stands.
+fn position_of_text(source: &str, text: &str) -> Option<Position> {
+    Some(Position::of_offset(source, source.find(text)?))
 }
 
 /// Turns a TOML error into ours: place, message and the key probably meant.

@@ -7,7 +7,7 @@ use keytrail_model::{Micros, Severity};
 use crate::{
     bind,
     error::{RuleError, RuleErrorKind},
-    manifest::{FILE, RESERVED, Run},
+    manifest::{FILE, RESERVED, RuleState, Run},
     pack::Pack,
     param::ParamValue,
 };
@@ -21,6 +21,8 @@ pub struct Rule {
     pub pack: Arc<Pack>,
     pub enabled: bool,
     pub severity: Severity,
+    /// Whether what it finds is told to anybody.
+    pub state: RuleState,
     pub params: BTreeMap<String, ParamValue>,
 }
 
@@ -30,7 +32,7 @@ impl Rule {
         let manifest = &pack.manifest;
         let mut params: BTreeMap<String, ParamValue> =
             manifest.params.iter().map(|(name, param)| (name.clone(), param.default.clone())).collect();
-        let (mut enabled, mut severity) = (true, manifest.severity);
+        let (mut enabled, mut severity, mut state) = (true, manifest.severity, manifest.state);
         let wrong = |key: &str, given: &toml::Value, expected: &'static str| {
             let kind = RuleErrorKind::BadParameter { name: key.to_owned(), expected, given: given.to_string() };
             RuleError::new(&manifest.id, CONFIG, kind)
@@ -42,6 +44,13 @@ impl Rule {
                     let parsed = value.as_str().and_then(|text| text.parse().ok());
                     severity =
                         parsed.ok_or_else(|| wrong(key, value, "severity (info, low, medium, high, critical)"))?;
+                }
+                "state" => {
+                    state = match value.as_str() {
+                        Some("on") => RuleState::On,
+                        Some("shadow") => RuleState::Shadow,
+                        _ => return Err(wrong(key, value, "state (on, shadow)")),
+                    };
                 }
                 _ => {
                     let Some(param) = manifest.params.get(key) else {
@@ -55,7 +64,7 @@ impl Rule {
                 }
             }
         }
-        Ok(Self { enabled, severity, params, pack })
+        Ok(Self { enabled, severity, state, params, pack })
     }
 
     pub fn id(&self) -> &str {
@@ -64,6 +73,16 @@ impl Rule {
 
     pub fn runs(&self, run: Run) -> bool {
         self.pack.manifest.run.contains(&run)
+    }
+
+    /// Every SQL text of the rule.
+    pub(crate) fn sql_texts(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.pack.detect_sql.as_str()).chain(self.pack.views.values().map(String::as_str))
+    }
+
+    /// Whether its SQL asks for the judging's "now", so that it says something else each time.
+    pub(crate) fn is_of_the_moment(&self) -> bool {
+        self.sql_texts().any(|sql| bind::names(sql).any(|name| name == "as_of"))
     }
 
     /// `detect.sql` with its parameters and `$as_of` in place.
@@ -110,7 +129,9 @@ mod tests {
 
     #[test]
     fn the_configuration_overrides_defaults() {
-        let rule = resolve("learning = \"14d\"\nseverity = \"high\"\nenabled = false").expect("good");
+        let rule =
+            resolve("learning = \"14d\"\nseverity = \"high\"\nenabled = false\nstate = \"shadow\"").expect("good");
+        assert_eq!(rule.state, RuleState::Shadow);
         assert_eq!(rule.params["learning"].to_string(), "14d");
         assert_eq!((rule.severity, rule.enabled), (Severity::High, false));
         assert!(rule.detect_sql(0).expect("bound").contains("INTERVAL '1209600 seconds'"));
@@ -124,6 +145,7 @@ mod tests {
                 "learning = 7",
                 "new_principal/config: parameter `learning` must be a duration such as \"7d\" or \"24h\", not `7`",
             ),
+            ("state = \"off\"", "new_principal/config: parameter `state` must be a state (on, shadow)"),
             ("severity = \"loud\"", "new_principal/config: parameter `severity` must be a severity"),
         ] {
             let error = resolve(config).expect_err(config).to_string();

@@ -13,26 +13,27 @@
 //! A row that a later commit changed comes once, as it stands now. Whether it was folded before is told by when it
 //! was first committed: [`State`] remembers the commits of earlier runs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use keytrail_alerts::{FoldChanges, Inbox};
 use keytrail_lake::{
-    Changes, Lake, LakeError, LakeErrorKind,
-    arrow::{
-        array::{AsArray, RecordBatch},
-        compute::cast,
-        datatypes::{DataType, Int64Type},
-        error::ArrowError,
-    },
+    Changes, Lake, LakeError,
+    arrow::error::ArrowError,
     datafusion::{error::DataFusionError, prelude::SessionContext},
     session::SessionSettings,
 };
 use keytrail_model::{Alert, Micros};
 use thiserror::Error;
 
+mod again;
+mod catch_up;
+
 use crate::{
     engine::{Engine, JudgeError},
     follow::Follower,
+    history::{HistoryError, Key},
+    judging::{Judged, Taken},
+    lake_rows::LakeRows,
     pack::Packs,
     settings::RuleSettings,
     state::{SnapshotError, State},
@@ -56,6 +57,10 @@ pub enum RunError {
     Snapshot(#[from] SnapshotError),
     #[error("read what the lake answered the rules: {0}")]
     Columns(#[from] ArrowError),
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    #[error("read or write what is to be judged again: {0}")]
+    Late(#[source] serde_json::Error),
     #[error("read the alert log: {0}")]
     AlertLog(#[source] serde_json::Error),
 }
@@ -102,6 +107,12 @@ pub struct Runner {
     follower: Follower,
     judged: Option<u64>,
     rows_since_snapshot: usize,
+    /// Keys whose rows are to be judged again from a moment on, because something came late that memory does not reach.
+    late: BTreeMap<Key, Micros>,
+    /// What the engine keeps in memory has been read.
+    is_filled: bool,
+    /// Packs were loaded that nothing was said of yet.
+    has_news: bool,
     /// A run began and did not end: the state may hold rows that are not judged.
     is_cut_short: bool,
 }
@@ -110,16 +121,41 @@ impl Runner {
     /// Opens the rules over a lake and brings their state up to what is judged.
     pub async fn open(lake: Lake, packs: Packs, settings: RuleSettings) -> Result<Self, RunError> {
         let (judged, state) = stored(&lake).await?;
+        let late = again::stored(&lake).await?;
         let inbox = Inbox::new(lake.alerts().await?);
         let engine = Engine::new(&packs.packs, settings, state, inbox).with_broken(packs.errors);
         let follower = Follower::default();
-        let mut runner = Self { lake, engine, follower, judged, rows_since_snapshot: 0, is_cut_short: false };
+        let mut runner = Self {
+            lake,
+            engine,
+            follower,
+            judged,
+            rows_since_snapshot: 0,
+            late,
+            is_filled: false,
+            has_news: true,
+            is_cut_short: false,
+        };
         runner.catch_up().await?;
         Ok(runner)
     }
 
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The rules with what they remember, for asking them; nothing is recorded any more.
+    pub fn into_engine(self) -> Engine {
+        self.engine
+    }
+
+    /// Puts new packs in place of the old ones, from the next judging on. A pack that is wrong keeps its last good version.
+    pub async fn reload(&mut self, packs: Packs) -> Result<(), RunError> {
+        self.engine.replace_packs(packs).await?;
+        // Other rules may read more of what is kept in memory.
+        self.is_filled &= self.engine.remembers_enough();
+        self.has_news = true;
+        Ok(())
     }
 
     /// Judges everything that is new, then runs the scheduled rules that are due.
@@ -142,57 +178,71 @@ impl Runner {
         let mut summary = RunSummary { judged_to: self.judged, ..RunSummary::default() };
         let mut next = self.next().await?;
         let mut now = options.as_of.or(self.follower.horizon());
-        if next.is_none() && now.is_some_and(|now| self.engine.due(now, options.force_schedule).is_empty()) {
+        let has_work = next.is_some() || self.has_news || !self.late.is_empty();
+        if !has_work && now.is_some_and(|now| self.engine.due(now, options.force_schedule).is_empty()) {
             summary.as_of = now;
             return Ok(summary);
         }
         let mut seen = self.lake.version().await?;
-        let mut commits = BTreeSet::new();
         if next.is_none() {
             now = self.look(options).await?;
         }
-        while let Some(mut changes) = next {
-            // What another worker judged is history, and its alerts stand.
-            if self.follow_others().await? {
-                let Some(rest) = self.next().await? else { break };
-                changes = rest;
-            }
-            if changes.to > seen {
-                // A row that was folded by this run may have been changed since.
-                self.engine.state_mut().remember_commits(&commits);
-                seen = self.lake.version().await?;
-            }
-            now = self.look(options).await?;
-            let (to, rows) = (changes.to, changes.row_count());
-            let found = self.judge(changes, now, &mut commits).await?;
-            match self.record(&found, to).await? {
-                true => {
-                    summary.rows += rows;
-                    summary.add(&found);
-                    self.judged = Some(to);
-                    self.engine.state_mut().set_folded_to(to);
+        loop {
+            while let Some(mut changes) = next {
+                // What another worker judged is history, and its alerts stand.
+                if self.follow_others().await? {
+                    let Some(rest) = self.next().await? else { break };
+                    changes = rest;
                 }
-                false => {
-                    summary.conflicts += 1;
-                    self.engine.state_mut().remember_commits(&commits);
-                    self.engine.state_mut().set_folded_to(to);
-                    self.engine.refresh(self.lake.alerts().await?);
-                    self.judged = self.lake.judged().await?;
-                    self.catch_up().await?;
+                if changes.to > seen {
+                    // A row that was folded by this run may have been changed since.
+                    self.engine.settle_commits();
+                    seen = self.lake.version().await?;
                 }
+                now = self.look(options).await?;
+                self.step(changes, now, &mut summary).await?;
+                next = self.next().await?;
             }
-            self.rows_since_snapshot += rows;
+            // What came since goes first; a round here is one slice of what is left to judge again.
+            if !self.judge_late(now, &mut summary).await? {
+                break;
+            }
             next = self.next().await?;
         }
-        self.engine.state_mut().remember_commits(&commits);
+        self.engine.settle_commits();
         if let Some(now) = now {
             self.run_schedule(now, options, &mut summary).await?;
         }
+        self.report_troubles(now, &mut summary).await?;
         (summary.judged_to, summary.as_of) = (self.judged, now);
         if self.rows_since_snapshot >= ROWS_PER_SNAPSHOT.max(self.engine.state().pair_count() / 8) {
             self.save().await?;
         }
         Ok(summary)
+    }
+
+    /// Judges some commits and records them.
+    async fn step(&mut self, changes: Changes, now: Option<Micros>, summary: &mut RunSummary) -> Result<(), RunError> {
+        let (to, rows) = (changes.to, changes.row_count());
+        let found = self.judge(changes, now).await?.changes;
+        match self.record(&found, to).await? {
+            true => {
+                summary.rows += rows;
+                summary.add(&found);
+                self.judged = Some(to);
+                self.engine.state_mut().set_folded_to(to);
+            }
+            false => {
+                summary.conflicts += 1;
+                self.engine.settle_commits();
+                self.engine.state_mut().set_folded_to(to);
+                self.engine.refresh(self.lake.alerts().await?);
+                self.judged = self.lake.judged().await?;
+                self.catch_up().await?;
+            }
+        }
+        self.rows_since_snapshot += rows;
+        Ok(())
     }
 
     async fn next(&self) -> Result<Option<Changes>, RunError> {
@@ -203,6 +253,9 @@ impl Runner {
     async fn look(&mut self, options: RunOptions) -> Result<Option<Micros>, RunError> {
         let alerts = self.follower.look(&self.lake).await?;
         self.engine.update(alerts);
+        if let Some(suppressions) = self.follower.suppressions(&self.lake).await? {
+            self.engine.suppress(suppressions);
+        }
         Ok(options.as_of.or(self.follower.horizon()))
     }
 
@@ -217,30 +270,55 @@ impl Runner {
         Ok(true)
     }
 
-    async fn judge(
-        &mut self,
-        changes: Changes,
-        now: Option<Micros>,
-        commits: &mut BTreeSet<Micros>,
-    ) -> Result<FoldChanges, RunError> {
-        let mut touched = crate::state::Touched::default();
-        for batch in &changes.rows {
-            let changed = self.known_before(batch, commits)?;
-            touched.add(self.engine.remember(batch, changed)?);
+    async fn judge(&mut self, changes: Changes, now: Option<Micros>) -> Result<Judged, RunError> {
+        self.fill().await?;
+        let mut rows = Vec::with_capacity(changes.rows.len());
+        for batch in changes.rows {
+            let changed = self.known_before(&batch)?;
+            rows.push((batch, changed));
         }
-        self.refold(&touched.doubtful).await?;
+        let again_rows = self.engine.settings().again_rows;
+        let is_empty = rows.is_empty();
+        let mut taken = self.engine.take_in(rows, again_rows)?;
+        self.refold(&taken.touched.doubtful).await?;
+        self.add_late(std::mem::take(&mut taken.late)).await?;
         match now {
-            Some(now) if !changes.rows.is_empty() => {
-                Ok(self.engine.judge_remembered(changes.rows, &touched, now).await?)
-            }
-            _ => Ok(FoldChanges::default()),
+            Some(now) if !is_empty => self.judge_taken(taken, now).await,
+            _ => Ok(Judged::default()),
         }
+    }
+
+    async fn judge_taken(&mut self, taken: Taken, now: Micros) -> Result<Judged, RunError> {
+        let history = self.history();
+        Ok(self.engine.judge(taken, &history, now).await?)
+    }
+
+    /// What memory does not have.
+    fn history(&self) -> LakeRows {
+        LakeRows::new(self.lake.clone(), self.engine.reads_raw())
     }
 
     /// Commits alerts and position; false where somebody else has judged meanwhile.
     async fn record(&mut self, found: &FoldChanges, to: u64) -> Result<bool, RunError> {
         let alerts = self.with_decisions(found.all()).await?;
         Ok(self.lake.append_judged(&alerts, self.judged, to).await?)
+    }
+
+    /// Takes in what is in the alert log by now, our own last rows among it, so that what comes after is a decision.
+    async fn take_decisions(&mut self) -> Result<(), RunError> {
+        let alerts = self.follower.alerts(&self.lake).await?;
+        self.engine.update(alerts);
+        Ok(())
+    }
+
+    /// Commits alerts that no new position comes with.
+    async fn append(&mut self, found: &FoldChanges, summary: &mut RunSummary) -> Result<(), RunError> {
+        let alerts = self.with_decisions(found.all()).await?;
+        if !alerts.is_empty() {
+            self.lake.append_alerts(&alerts, None).await?;
+        }
+        summary.add(found);
+        Ok(())
     }
 
     /// The alerts with what people decided while they were being judged.
@@ -273,23 +351,21 @@ impl Runner {
         }
         let hours = "SELECT account_id, region, hour_at, state, object_count FROM coverage";
         let coverage = self.session().await?.sql(hours).await?.collect().await?;
+        self.take_decisions().await?;
         let found = self.engine.judge_schedule(coverage, now, options.force_schedule).await?;
-        let alerts = self.with_decisions(found.all()).await?;
-        if !alerts.is_empty() {
-            self.lake.append_alerts(&alerts, None).await?;
-        }
-        summary.add(&found);
+        self.append(&found, summary).await?;
         self.rows_since_snapshot += 1;
         Ok(())
     }
 
-    /// Begins from what is recorded, after a run that was cut short: rows may be folded that are not judged.
-    async fn reopen(&mut self) -> Result<(), RunError> {
-        let (judged, state) = stored(&self.lake).await?;
-        *self.engine.state_mut() = state;
-        (self.judged, self.follower, self.rows_since_snapshot) = (judged, Follower::default(), 0);
-        self.engine.refresh(self.lake.alerts().await?);
-        self.catch_up().await
+    /// Tells of packs that do not work, and of those that do again, where no rows came to judge.
+    async fn report_troubles(&mut self, now: Option<Micros>, summary: &mut RunSummary) -> Result<(), RunError> {
+        if std::mem::replace(&mut self.has_news, false) && self.engine.has_troubles() {
+            self.take_decisions().await?;
+            let found = self.engine.report(now.unwrap_or_else(keytrail_model::time::now));
+            self.append(&found, summary).await?;
+        }
+        Ok(())
     }
 
     /// Stores the state if it has changed, so that the next start need not fold again. For the end of a process.
@@ -301,89 +377,6 @@ impl Runner {
         self.lake.put_state(STATE, self.engine.state().to_snapshot()?).await?;
         self.rows_since_snapshot = 0;
         Ok(())
-    }
-
-    /// Folds what was judged after the snapshot was taken.
-    async fn catch_up(&mut self) -> Result<(), RunError> {
-        let Some(judged) = self.judged else { return Ok(()) };
-        let mut commits = BTreeSet::new();
-        while self.engine.state().folded_to().is_none_or(|folded| folded < judged) {
-            let folded = self.engine.state().folded_to();
-            let mut changes = match self.lake.changes(folded, self.engine.settings().max_rows).await {
-                Err(error) if matches!(error.kind, LakeErrorKind::LogGone { .. }) => return self.rebuild().await,
-                other => other?,
-            };
-            // Many commits may come together; beyond the position they are not history yet, so the last go one by one.
-            if changes.as_ref().is_some_and(|changes| changes.to > judged) {
-                changes = self.lake.changes(folded, 1).await?;
-            }
-            let Some(changes) = changes else { break };
-            for batch in &changes.rows {
-                let changed = self.known_before(batch, &mut commits)?;
-                self.engine.remember(batch, changed)?;
-            }
-            self.rows_since_snapshot += changes.row_count();
-            self.engine.state_mut().set_folded_to(changes.to);
-            if changes.to > judged {
-                // Commits without rows of ours: a state that leads the position would not be trusted at the next start.
-                self.engine.state_mut().set_folded_to(judged);
-                break;
-            }
-        }
-        self.engine.state_mut().remember_commits(&commits);
-        Ok(())
-    }
-
-    /// Folds every row of the lake, where its log no longer reaches back to the snapshot.
-    async fn rebuild(&mut self) -> Result<(), RunError> {
-        *self.engine.state_mut() = State::default();
-        let version = self.lake.version().await?;
-        let session = self.session().await?;
-        let rows = session.sql("SELECT * FROM access_events_stored").await?.collect().await?;
-        let mut commits = BTreeSet::new();
-        for batch in &rows {
-            self.known_before(batch, &mut commits)?;
-            self.engine.remember(batch, vec![false; batch.num_rows()])?;
-            self.rows_since_snapshot += batch.num_rows();
-        }
-        let state = self.engine.state_mut();
-        state.remember_commits(&commits);
-        // Rows beyond the position are folded and still to be judged; they come again as known ones.
-        state.set_folded_to(self.judged.map_or(version, |judged| judged.min(version)));
-        Ok(())
-    }
-
-    /// Secrets whose rows changed hands: what is remembered of them is folded again from the lake.
-    async fn refold(&mut self, secrets: &BTreeSet<crate::state::Id>) -> Result<(), RunError> {
-        if secrets.is_empty() {
-            return Ok(());
-        }
-        let session = self.session().await?;
-        for &secret in secrets {
-            let id = self.engine.state().text(secret).replace('\'', "''");
-            let sql = format!("SELECT * FROM access_events WHERE secret_id = '{id}'");
-            let rows = session.sql(&sql).await?.collect().await?;
-            self.engine.state_mut().forget_secret(secret);
-            for batch in &rows {
-                self.engine.remember(batch, vec![false; batch.num_rows()])?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Which rows were folded in earlier runs; notes the commits that the rows come from.
-    fn known_before(&self, batch: &RecordBatch, commits: &mut BTreeSet<Micros>) -> Result<Vec<bool>, JudgeError> {
-        let missing = || JudgeError::Rows(crate::state::RowsError::MissingColumn("ingested_at"));
-        let column = batch.column_by_name("ingested_at").ok_or_else(missing)?;
-        let column = cast(column, &DataType::Int64)?;
-        let times = column.as_primitive::<Int64Type>();
-        Ok((0..times.len())
-            .map(|row| {
-                let ingested_at = times.value(row);
-                commits.insert(ingested_at);
-                self.engine.state().knows_commit(ingested_at)
-            })
-            .collect())
     }
 
     async fn session(&self) -> Result<SessionContext, RunError> {

@@ -1,4 +1,8 @@
-use keytrail_lake::{Batch, LakeSettings, arrow::util::pretty::pretty_format_batches, session::ReaderClass};
+use keytrail_lake::{
+    Batch, LakeSettings,
+    arrow::{array::RecordBatch, util::pretty::pretty_format_batches},
+    session::ReaderClass,
+};
 use keytrail_model::{AccessEvent, AlertClass, ObjectEntry, ObjectId, ObjectOutcome, time};
 
 use super::*;

@@ -45,7 +45,7 @@ pub struct Sample {
 }
 
 /// What a sample sets.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SampleConfig {
     pub rule: toml::Table,

@@ -1,17 +1,21 @@
 //! Runs the packs' samples: `fires/` must raise what they say, `quiet/` must not raise anything.
 //!
 //! In: packs, and the function that turns records into access events (the ingest stage owns that). Out: one [`Outcome`]
-//! per sample, for nextest-like lines. Each sample is judged in memory, from an empty state: all records at once;
-//! those of `fires/` all again, and cut in three: the alerts must be the same.
+//! per sample, for nextest-like lines. Each sample is judged in memory, from an empty state: all records at once, then all
+//! again; cut in three; event by event backwards; event by event in an order that is as good as random. What stands in
+//! the end must be the same each time: that is how a rule proves that it goes by when events happened and not by when
+//! they came.
 //!
 //! What the lake does when it commits and a sample needs, the version that a KMS `Decrypt` proves, is done here in the
 //! same way for one sample; whatever else settles at commit needs a lake.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use keytrail_alerts::{FoldChanges, Inbox};
+use keytrail_alerts::{FoldChanges, Inbox, stands};
 use keytrail_lake::schema::TableName;
-use keytrail_model::{AccessEvent, Action, Alert, Micros, Outcome as CallOutcome, VersionEvidence, time};
+use keytrail_model::{
+    AccessEvent, Action, Alert, Evidence, Micros, Odd, Outcome as CallOutcome, Severity, VersionEvidence, time,
+};
 use serde::Serialize;
 
 use crate::{
@@ -19,7 +23,7 @@ use crate::{
     error::{RuleError, RuleErrorKind},
     manifest::Run,
     pack::{Pack, SampleFile, SampleKind},
-    sample::Sample,
+    sample::{Sample, SampleConfig},
     settings::RuleSettings,
     state::{State, table},
     tables::{self},
@@ -51,9 +55,10 @@ impl Outcome {
 pub async fn run(packs: &[std::sync::Arc<Pack>], normalize: Normalize<'_>) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for pack in packs {
+        let mut bench = Bench::default();
         for file in &pack.samples {
             let started = std::time::Instant::now();
-            let result = one(pack, file, normalize).await;
+            let result = one(pack, file, normalize, &mut bench).await;
             let (failure, reasons) = match result {
                 Ok(alerts) => (None, alerts.into_iter().map(|alert| alert.reason).collect()),
                 Err(Failed { what, alerts }) => (Some(what), alerts.into_iter().map(|alert| alert.reason).collect()),
@@ -88,7 +93,36 @@ impl From<JudgeError> for Failed {
     }
 }
 
-async fn one(pack: &std::sync::Arc<Pack>, file: &SampleFile, normalize: Normalize<'_>) -> Result<Vec<Alert>, Failed> {
+/// The engine of the sample before: where the settings are the same, its plans are as well.
+#[derive(Default)]
+struct Bench {
+    engine: Option<(SampleConfig, Engine)>,
+}
+
+impl Bench {
+    /// An engine for a sample that remembers nothing.
+    fn engine(&mut self, pack: &std::sync::Arc<Pack>, config: &SampleConfig) -> Engine {
+        match self.engine.take() {
+            Some((known, engine)) if known == *config => engine.emptied(),
+            _ => {
+                let settings = RuleSettings {
+                    networks: config.networks.clone(),
+                    readers: config.readers.clone(),
+                    overrides: BTreeMap::from([(pack.manifest.id.clone(), config.rule.clone())]),
+                    ..RuleSettings::default()
+                };
+                Engine::new(std::slice::from_ref(pack), settings, State::default(), Inbox::default())
+            }
+        }
+    }
+}
+
+async fn one(
+    pack: &std::sync::Arc<Pack>,
+    file: &SampleFile,
+    normalize: Normalize<'_>,
+    bench: &mut Bench,
+) -> Result<Vec<Alert>, Failed> {
     let rule_id = &pack.manifest.id;
     let sample = Sample::parse(rule_id, file)?;
     let json = serde_json::json!({ "Records": &sample.records }).to_string();
@@ -99,20 +133,73 @@ async fn one(pack: &std::sync::Arc<Pack>, file: &SampleFile, normalize: Normaliz
     events.sort_by(|a, b| (a.event_at, &a.event_id, a.record_index).cmp(&(b.event_at, &b.event_id, b.record_index)));
     let as_of = sample.as_of.or_else(|| events.last().map(|event| event.event_at)).unwrap_or(0);
 
-    let fires = file.kind == SampleKind::Fires;
-    let whole = judge(pack, &sample, &[events.as_slice()], as_of, fires).await?;
-    let pieces = if fires { judge(pack, &sample, &pieces(&events), as_of, false).await? } else { whole.clone() };
+    let whole = judge(pack, &sample, &[events.as_slice()], as_of, true, bench).await?;
     if let Some(what) = differs(&sample, &whole) {
         return Err(Failed { what, alerts: whole });
     }
-    let brief = |alerts: &[Alert]| -> Vec<(String, String)> {
-        alerts.iter().map(|alert| (alert.alert_id.clone(), alert.reason.clone())).collect()
-    };
-    if brief(&whole) != brief(&pieces) {
-        let what = "judging the records in three batches gives other alerts than judging them at once".to_owned();
-        return Err(Failed { what, alerts: pieces });
+    let wanted = standing(&whole);
+    let (backwards, mixed) = (backwards(&events), mixed(&events));
+    let orders = [("in three batches", pieces(&events)), ("backwards", slices(&backwards)), ("mixed", slices(&mixed))];
+    for (how, batches) in orders {
+        let alerts = judge(pack, &sample, &batches, as_of, false, bench).await?;
+        let found = standing(&alerts);
+        if wanted != found {
+            let what = format!(
+                "judging the records {how} gives other alerts than judging them at once: {}",
+                difference(&wanted, &found)
+            );
+            return Err(Failed { what, alerts });
+        }
     }
     Ok(whole)
+}
+
+/// What an alert says, as far as it must not depend on the order in which events came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    pub rule_id: String,
+    pub fold_key: Vec<String>,
+    pub severity: Severity,
+    pub title: String,
+    pub reason: String,
+    pub first_event_at: Micros,
+    pub last_event_at: Micros,
+    pub event_count: i64,
+    pub evidence: Vec<Evidence>,
+    pub why: Vec<Odd>,
+}
+
+/// The alerts that stand, without what follows from the order in which events came: ids, moments of raising.
+pub fn standing<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Vec<Standing> {
+    let mut standing: Vec<Standing> = alerts
+        .into_iter()
+        .filter(|alert| stands(alert))
+        .map(|alert| Standing {
+            rule_id: alert.rule_id.clone(),
+            fold_key: alert.fold_key.clone(),
+            severity: alert.severity,
+            title: alert.title.clone(),
+            reason: alert.reason.clone(),
+            first_event_at: alert.first_event_at,
+            last_event_at: alert.last_event_at,
+            event_count: alert.event_count,
+            evidence: alert.evidence.clone(),
+            why: alert.why.clone(),
+        })
+        .collect();
+    standing
+        .sort_by(|a, b| (&a.rule_id, &a.fold_key, a.first_event_at).cmp(&(&b.rule_id, &b.fold_key, b.first_event_at)));
+    standing
+}
+
+/// The first thing in which two outcomes differ, in words.
+fn difference(wanted: &[Standing], found: &[Standing]) -> String {
+    let said = |alert: &Standing| format!("{} ({} events)", alert.reason, alert.event_count);
+    match wanted.iter().zip(found).find(|(wanted, found)| wanted != found) {
+        Some((wanted, found)) if said(wanted) != said(found) => format!("\"{}\" / \"{}\"", said(wanted), said(found)),
+        Some((wanted, found)) => format!("{wanted:?} / {found:?}"),
+        None => format!("{} alerts / {} alerts", wanted.len(), found.len()),
+    }
 }
 
 async fn judge(
@@ -121,14 +208,9 @@ async fn judge(
     batches: &[&[AccessEvent]],
     as_of: Micros,
     twice: bool,
+    bench: &mut Bench,
 ) -> Result<Vec<Alert>, Failed> {
-    let settings = RuleSettings {
-        networks: sample.config.networks.clone(),
-        readers: sample.config.readers.clone(),
-        overrides: BTreeMap::from([(pack.manifest.id.clone(), sample.config.rule.clone())]),
-        ..RuleSettings::default()
-    };
-    let mut engine = Engine::new(std::slice::from_ref(pack), settings, State::default(), Inbox::default());
+    let mut engine = bench.engine(pack, &sample.config);
     if let Some(error) = engine.broken().first() {
         return Err(Failed { what: error.to_string(), alerts: Vec::new() });
     }
@@ -160,7 +242,40 @@ async fn judge(
     }
     let mut alerts: Vec<Alert> = engine.inbox().alerts().cloned().collect();
     alerts.sort_by(|a, b| (a.first_event_at, &a.alert_id).cmp(&(b.first_event_at, &b.alert_id)));
+    bench.engine = Some((sample.config.clone(), engine));
     Ok(alerts)
+}
+
+/// Samples with more events than this are judged in a few batches: what one batch costs is the same for all.
+const SINGLE_EVENTS_MAX: usize = 12;
+const FEW_BATCHES: usize = 5;
+
+fn slices(batches: &[Vec<AccessEvent>]) -> Vec<&[AccessEvent]> {
+    batches.iter().map(Vec::as_slice).collect()
+}
+
+/// Event by event, the last one first.
+fn backwards(events: &[AccessEvent]) -> Vec<Vec<AccessEvent>> {
+    let mut single: Vec<&[AccessEvent]> = events.chunk_by(|a, b| a.event_id == b.event_id).collect();
+    single.reverse();
+    batches_of(&single)
+}
+
+/// Event by event, in an order that is always the same and has nothing to do with time.
+fn mixed(events: &[AccessEvent]) -> Vec<Vec<AccessEvent>> {
+    let mut single: Vec<&[AccessEvent]> = events.chunk_by(|a, b| a.event_id == b.event_id).collect();
+    let mut random = single.len() as u64 + 1;
+    for at in (1..single.len()).rev() {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let other = usize::try_from((random >> 33) % (at as u64 + 1)).unwrap_or(0);
+        single.swap(at, other);
+    }
+    batches_of(&single)
+}
+
+fn batches_of(single: &[&[AccessEvent]]) -> Vec<Vec<AccessEvent>> {
+    let size = if single.len() > SINGLE_EVENTS_MAX { single.len().div_ceil(FEW_BATCHES) } else { 1 };
+    single.chunks(size.max(1)).map(<[_]>::concat).collect()
 }
 
 /// The events cut in three: most of them, all but the last event, the last.

@@ -3,7 +3,7 @@
 //! Plain structs; the program's settings file is read elsewhere. `[rules.ID]` tables are checked when a pack is
 //! resolved, so that a mistake names the rule and its parameter.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use keytrail_model::{Micros, time::DAY};
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,12 @@ pub struct RuleSettings {
     pub max_findings: usize,
     /// How many rows are judged at a time.
     pub max_rows: usize,
+    /// How many of the newest rows are kept in memory, for what comes late and for rules that look back.
+    pub recent_rows: usize,
+    /// How many rows are judged again at a time, when something came late.
+    pub again_rows: usize,
+    /// A folder with rule packs of the user's own, over the built-in ones.
+    pub packs: Option<PathBuf>,
 }
 
 impl Default for RuleSettings {
@@ -72,9 +78,12 @@ impl Default for RuleSettings {
             readers: ReaderClasses::default(),
             overrides: BTreeMap::new(),
             historical_after: DAY,
-            time_budget: Duration::from_secs(60),
+            time_budget: Duration::from_secs(300),
             max_findings: 100_000,
             max_rows: 200_000,
+            recent_rows: 100_000,
+            again_rows: 50_000,
+            packs: None,
         }
     }
 }

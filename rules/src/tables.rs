@@ -1,28 +1,34 @@
-//! What a rule's SQL can read, besides the state: `new_events`, the policy, the reader classes, coverage.
+//! What a rule's SQL can read: `new_events`, `recent_events`, the state, the policy, the reader classes, coverage.
 //!
-//! In: rows and settings. Out: a session with every table registered, made for one judging and dropped after it. Names
-//! and columns are the lake's; a table that has nothing in this judging is empty, never missing.
+//! In: rows and settings. Out: a session in which every table is registered once; each judging fills the tables that its
+//! rules name. Names and columns are the lake's; a table that has nothing in this judging is empty, never missing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use keytrail_lake::{
     arrow::{
-        array::RecordBatch,
-        datatypes::{Field, Schema, SchemaRef},
+        array::{RecordBatch, new_null_array},
+        datatypes::{DataType, Field, Schema, SchemaRef},
         error::ArrowError,
     },
     datafusion::{
         catalog::MemTable, error::DataFusionError, execution::context::SessionConfig, prelude::SessionContext,
     },
     functions,
-    schema::TableName,
 };
 use keytrail_model::Micros;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    habits::{self, Habits},
+    recent::{conform, replaced, schema},
     settings::{NetworkPolicy, ReaderClasses},
-    state::{Scope, State, moment, number, table, text},
+    slot::Slot,
+    state::{Scope, State, TABLE_NAMES, Touched, moment, number, table, text},
 };
 
 /// Everything one judging reads.
@@ -30,8 +36,10 @@ use crate::{
 pub struct Judging<'a> {
     pub state: &'a State,
     pub scope: Scope<'a>,
-    /// New and changed rows; empty when only scheduled rules run.
+    /// The rows to judge, without their habits; empty when only scheduled rules run.
     pub new_events: Vec<RecordBatch>,
+    /// What happened around them, themselves among it; when empty, they alone.
+    pub recent_events: Vec<RecordBatch>,
     /// Rows of the lake's view `coverage`; empty for batch rules.
     pub coverage: Vec<RecordBatch>,
     pub networks: &'a [NetworkPolicy],
@@ -63,33 +71,122 @@ struct ClassRow<'a> {
     class: &'a str,
 }
 
-/// A session with the judging's tables.
-pub fn session(judging: &Judging<'_>) -> Result<SessionContext, DataFusionError> {
-    // One partition: batches are small, and the other cores have other work.
-    let mut config = SessionConfig::new().with_target_partitions(1);
-    let options = config.options_mut();
-    options.execution.time_zone = Some("UTC".to_owned());
-    options.sql_parser.collect_spans = true;
-    // Plans are made for every batch and run over little: one pass over the plan pays, three do not.
-    options.optimizer.max_passes = 1;
-    let session = SessionContext::new_with_config(config);
-    functions::register(&session, judging.readers.to_functions());
-    for (name, batch) in judging.state.tables(judging.scope, judging.readers)?.into_named() {
-        register(&session, name, batch.schema(), vec![batch])?;
+/// The session of the rules and the tables in it that change.
+pub struct Tables {
+    session: SessionContext,
+    slots: BTreeMap<&'static str, Arc<Slot>>,
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tables").finish_non_exhaustive()
     }
-    let events = nullable(&TableName::AccessEvents.spec().arrow_schema());
-    let new_events = judging.new_events.iter().map(|batch| conform(batch, &events)).collect::<Result<_, _>>()?;
-    register(&session, "new_events", events, new_events)?;
-    let networks = networks(judging.networks)?;
-    register(&session, "policy_networks", networks.schema(), vec![networks])?;
-    let classes = judging.readers.patterns().map(|(pattern, class)| ClassRow { pattern, class }).collect::<Vec<_>>();
-    let classes = table(&[text("pattern"), text("class")], &classes)?;
-    register(&session, "reader_classes", classes.schema(), vec![classes])?;
-    let empty = coverage(&[])?;
-    let hours = if judging.coverage.is_empty() { vec![empty.clone()] } else { judging.coverage.clone() };
-    let schema = hours.first().map_or_else(|| empty.schema(), RecordBatch::schema);
-    register(&session, "coverage", schema, hours)?;
-    Ok(session)
+}
+
+impl Tables {
+    /// A session whose tables are empty.
+    pub fn new(networks_of: &[NetworkPolicy], readers: &ReaderClasses) -> Result<Self, DataFusionError> {
+        // One partition: batches are small, and the other cores have other work.
+        let mut config = SessionConfig::new().with_target_partitions(1);
+        let options = config.options_mut();
+        options.execution.time_zone = Some("UTC".to_owned());
+        options.sql_parser.collect_spans = true;
+        // Plans are run over little: one pass over the plan pays, three do not.
+        options.optimizer.max_passes = 1;
+        // Plans are kept and run again; what one run learns must not steer the next.
+        options.optimizer.enable_dynamic_filter_pushdown = false;
+        let session = SessionContext::new_with_config(config);
+        functions::register(&session, readers.to_functions());
+        let networks = networks(networks_of)?;
+        session.register_table("policy_networks", Arc::new(fixed(networks)?))?;
+        let classes = readers.patterns().map(|(pattern, class)| ClassRow { pattern, class }).collect::<Vec<_>>();
+        let classes = table(&[text("pattern"), text("class")], &classes)?;
+        session.register_table("reader_classes", Arc::new(fixed(classes)?))?;
+        let nothing = Touched::default();
+        let state = State::default().tables(Scope::Touched(&nothing), readers)?;
+        let mut schemas: Vec<(&'static str, SchemaRef)> =
+            state.into_named().map(|(name, batch)| (name, batch.schema())).collect();
+        schemas.push(("new_events", new_events_schema()));
+        schemas.push(("recent_events", schema()));
+        schemas.push(("coverage", coverage(&[])?.schema()));
+        let mut slots = BTreeMap::new();
+        for (name, schema) in schemas {
+            let slot = Arc::new(Slot::new(nullable(&schema)));
+            session.register_table(name, slot.clone())?;
+            slots.insert(name, slot);
+        }
+        Ok(Self { session, slots })
+    }
+
+    pub(crate) fn session(&self) -> &SessionContext {
+        &self.session
+    }
+
+    /// The tables that SQL may mean: those whose names stand in it.
+    pub(crate) fn named_in<'a>(sql: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'static str> {
+        let mut named = BTreeSet::new();
+        for text in sql {
+            let all = TABLE_NAMES.into_iter().chain(["new_events", "recent_events", "coverage"]);
+            named.extend(all.filter(|name| text.contains(name)));
+        }
+        named
+    }
+
+    /// Puts the judging's rows in place, as far as the rules name the tables.
+    pub(crate) fn fill(&self, judging: &Judging<'_>, named: &BTreeSet<&'static str>) -> Result<(), ArrowError> {
+        if TABLE_NAMES.iter().any(|name| named.contains(name)) {
+            for (name, batch) in judging.state.tables(judging.scope, judging.readers)?.into_named() {
+                self.put(name, vec![batch])?;
+            }
+        }
+        let rows = |batches: &[RecordBatch]| -> Result<Vec<RecordBatch>, ArrowError> {
+            batches.iter().map(|batch| conform(batch, &schema())).collect()
+        };
+        if named.contains("new_events") {
+            let mut habits = Habits::new(judging.state, judging.readers);
+            let judged = rows(&judging.new_events)?;
+            self.put("new_events", judged.iter().map(|batch| habits.append(batch)).collect::<Result<_, _>>()?)?;
+        }
+        if named.contains("recent_events") {
+            let recent = if judging.recent_events.is_empty() { &judging.new_events } else { &judging.recent_events };
+            self.put("recent_events", rows(recent)?.iter().map(without_raw).collect::<Result<_, _>>()?)?;
+        }
+        self.put("coverage", judging.coverage.clone())
+    }
+
+    /// Drops the judging's rows.
+    pub(crate) fn clear(&self) {
+        for slot in self.slots.values() {
+            slot.put(Vec::new());
+        }
+    }
+
+    fn put(&self, name: &str, rows: Vec<RecordBatch>) -> Result<(), ArrowError> {
+        let Some(slot) = self.slots.get(name) else { return Ok(()) };
+        slot.put(rows.iter().map(|batch| conform(batch, slot.schema())).collect::<Result<_, _>>()?);
+        Ok(())
+    }
+}
+
+/// A session with the judging's tables, for one asking.
+pub fn session(judging: &Judging<'_>) -> Result<SessionContext, DataFusionError> {
+    let tables = Tables::new(judging.networks, judging.readers)?;
+    tables.fill(judging, &tables.slots.keys().copied().collect())?;
+    Ok(tables.session)
+}
+
+/// The columns of `new_events`: those of `access_events`, and the habits behind them.
+pub(crate) fn new_events_schema() -> SchemaRef {
+    let events = schema();
+    let own = events.fields().iter().map(|field| field.as_ref().clone());
+    Arc::new(Schema::new(own.chain(habits::fields()).collect::<Vec<_>>()))
+}
+
+/// Rows as `recent_events` shows them: without the record's JSON.
+pub(crate) fn without_raw(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let batch = conform(batch, &schema())?;
+    let nothing = new_null_array(&DataType::Utf8, batch.num_rows());
+    replaced(&batch, "raw", nothing)
 }
 
 /// Hours as rows of `coverage`.
@@ -97,14 +194,8 @@ pub fn coverage(hours: &[CoverageHour]) -> Result<RecordBatch, ArrowError> {
     table(&[text("account_id"), text("region"), moment("hour_at"), text("state"), number("object_count")], hours)
 }
 
-fn register(
-    session: &SessionContext,
-    name: &str,
-    schema: SchemaRef,
-    batches: Vec<RecordBatch>,
-) -> Result<(), DataFusionError> {
-    session.register_table(name, Arc::new(MemTable::try_new(schema, vec![batches])?))?;
-    Ok(())
+fn fixed(batch: RecordBatch) -> Result<MemTable, DataFusionError> {
+    MemTable::try_new(batch.schema(), vec![vec![batch]])
 }
 
 /// The policy as rows, one for each (entry, secret glob, principal glob, allowed network or endpoint), as in the lake's
@@ -140,23 +231,8 @@ fn networks(policies: &[NetworkPolicy]) -> Result<RecordBatch, ArrowError> {
     )
 }
 
-/// The batch with the columns of `access_events`, in their order and types.
-fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = schema
-        .fields()
-        .iter()
-        .map(|field| {
-            let column = batch
-                .column_by_name(field.name())
-                .ok_or_else(|| ArrowError::SchemaError(format!("the new rows have no column `{}`", field.name())))?;
-            keytrail_lake::arrow::compute::cast(column, field.data_type())
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    RecordBatch::try_new(schema.clone(), columns)
-}
-
 /// The lake checks what must not be null; here a null is only a null.
-fn nullable(schema: &SchemaRef) -> SchemaRef {
+pub(crate) fn nullable(schema: &SchemaRef) -> SchemaRef {
     let fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
     Arc::new(Schema::new(fields))
 }

@@ -88,9 +88,11 @@ impl Templates {
         self.one_line(source, alert_value(alert))
     }
 
-    /// A guide filled with an alert's ids.
+    /// A guide filled with an alert's ids. Its commands are copied into shells, and callers may have typed the ids: what means
+    /// something to a shell or to SQL is replaced.
     pub fn guide(&self, source: &str, alert: &Alert) -> Result<String, String> {
-        let text = self.environment.render_str(source, alert_value(alert)).map_err(|error| error.to_string())?;
+        let alert = inert(alert);
+        let text = self.environment.render_str(source, alert_value(&alert)).map_err(|error| error.to_string())?;
         Ok(text.lines().map(display::terminal_safe).collect::<Vec<_>>().join("\n"))
     }
 
@@ -98,6 +100,30 @@ impl Templates {
         let text = self.environment.render_str(source, value).map_err(|error| error.to_string())?;
         Ok(display::terminal_safe(&text.split_whitespace().collect::<Vec<_>>().join(" ")))
     }
+}
+
+/// The alert with ids that cannot leave the quotes of a command. No ARN, name or address has such characters.
+fn inert(alert: &Alert) -> Alert {
+    let inert = |text: &String| {
+        let means_something = |c: char| c.is_whitespace() || c.is_control() || "$`\"'\\;&|<>(){}".contains(c);
+        text.chars().map(|c| if means_something(c) { '\u{fffd}' } else { c }).collect::<String>()
+    };
+    let mut alert = alert.clone();
+    for text in [&mut alert.principal_id, &mut alert.account_id, &mut alert.region].into_iter().flatten() {
+        *text = inert(text);
+    }
+    for text in alert.secret_ids.iter_mut().chain(&mut alert.fold_key) {
+        *text = inert(text);
+    }
+    for event in &mut alert.evidence {
+        event.event_id = inert(&event.event_id);
+        event.event_name = inert(&event.event_name);
+        event.object_key = inert(&event.object_key);
+        for text in [&mut event.secret_id, &mut event.source_ip].into_iter().flatten() {
+            *text = inert(text);
+        }
+    }
+    alert
 }
 
 fn alert_value(alert: &Alert) -> Value {
@@ -176,6 +202,24 @@ mod tests {
     fn hostile_values_stay_on_their_line() {
         let text = sentence("{{ a }}", json!({"a": "x\u{1b}[2J\ny\u{202e}<b>{{ 1 }}"}));
         assert_eq!(text.as_deref(), Ok("x\\u{1b}[2J y\\u{202e}<b>{{ 1 }}"));
+    }
+
+    #[test]
+    fn a_guides_commands_cannot_be_left() {
+        let alert: Alert = serde_json::from_value(json!({
+            "alert_id": "a", "rule_id": "r", "rule_version": "1", "severity": "high", "class": "detection", "state": "open",
+            "verdict": null, "title": "t", "reason": "r", "principal_id": "arn:aws:iam::111122223333:role/app/api",
+            "secret_ids": ["x' OR 1=1; $(reboot) `id` \"&"], "account_id": null, "region": null, "first_event_at": 0,
+            "last_event_at": 0, "event_count": 1, "raised_at": 0, "updated_at": 0, "historical": false, "fold_key": [],
+            "evidence": []
+        }))
+        .expect("an alert");
+        let guide = "`keytrail query -e \"... '{{ principal_id }}' '{{ secret_ids[0] }}'\"`";
+        let text = Templates::default().guide(guide, &alert).expect("a guide");
+        assert!(text.contains("'arn:aws:iam::111122223333:role/app/api'"), "{text}");
+        let inside = text.split('\'').nth(3).expect("four quotes");
+        assert!(inside.starts_with("x\u{fffd}") && !inside.contains(['$', '`', '"', ';', ' ', '&', '(']), "{text}");
+        assert_eq!(text.matches('\'').count(), 4, "{text}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use keytrail_model::{Micros, arn};
 
 use super::{
-    Id, Pair, PairIdentity, Principal, Row, State,
+    DayCounts, EventId, Id, Pair, PairIdentity, Principal, Row, State,
     rotation::{Signal, SignalKind},
 };
 
@@ -43,10 +43,18 @@ impl State {
         let principal = self.ids.of(row.principal_id);
         touched.principals.insert(principal);
         self.fold_principal(principal, row);
+        self.fold_habit(principal, row);
         let Some(typed) = row.secret_id else { return };
         let secret = self.resolve(typed, row, touched);
         touched.secrets.insert(secret);
+        let known = self.secrets.get(&secret).and_then(|secret| secret.name.as_deref());
+        let is_renamed = row.secret_name.is_some_and(|name| known.is_none_or(|known| name > known));
+        let before = if is_renamed { self.namespace(secret).map(str::to_owned) } else { None };
         self.fold_secret(secret, principal, row);
+        if is_renamed {
+            let readers = self.readers_of(secret);
+            self.recount([before, self.namespace(secret).map(str::to_owned)], &readers);
+        }
         if row.changed && (row.shared_event_id.is_some() || row.corrects_event_id.is_some()) {
             touched.doubtful.insert(secret);
         }
@@ -59,29 +67,35 @@ impl State {
     /// once, marked as changed; it must not be lost for that.
     fn has_counted(&self, secret: Id, principal: Id, row: &Row<'_>) -> bool {
         self.pairs.get(&(secret, principal)).is_some_and(|pair| {
-            (pair.first_read_at..=pair.last_read_at).contains(&row.event_at)
-                && pair.days.binary_search_by_key(&row.day(), |(day, _)| *day).is_ok()
+            (pair.first_read_at..=pair.last_read_at).contains(&row.event_at) && pair.days.contains(row.day())
         })
     }
 
     /// Forgets a secret, so that its rows can be folded again.
     pub fn forget_secret(&mut self, secret: Id) {
+        let (namespace, readers) = (self.namespace(secret).map(str::to_owned), self.readers_of(secret));
         self.secrets.remove(&secret);
         let keys: Vec<_> = self.pairs.range((secret, Id::MIN)..=(secret, Id::MAX)).map(|(key, _)| *key).collect();
         for key in keys {
             self.pairs.remove(&key);
             self.pairs_by_principal.remove(&(key.1, key.0));
         }
+        self.recount([namespace, None], &readers);
+    }
+
+    /// Looks at namespaces again whose secrets have changed.
+    fn recount(&mut self, namespaces: [Option<String>; 2], readers: &[Id]) {
+        for namespace in namespaces.iter().flatten() {
+            for &reader in readers {
+                self.recount_namespace(namespace, reader);
+            }
+        }
     }
 
     /// The id under which a row's secret is folded; learns names from rows that state an ARN.
     fn resolve(&mut self, typed: &str, row: &Row<'_>, touched: &mut Touched) -> Id {
         let id = self.ids.of(typed);
-        let name = row.secret_name.or_else(|| arn::secret_name(typed));
-        let account = row.secret_account.unwrap_or(row.account_id);
-        let region = row.secret_region.unwrap_or(row.region);
-        let Some(name) = name else { return id };
-        let key = (account.to_owned(), region.to_owned(), name.to_owned());
+        let Some(key) = name_of(typed, row) else { return id };
         if row.secret_resolution == "unresolved" {
             if let Some(&known) = self.names.get(&key) {
                 return known;
@@ -101,20 +115,32 @@ impl State {
         id
     }
 
+    /// The id under which a row's secret is folded, for a row that was folded.
+    pub(crate) fn secret_of(&self, row: &Row<'_>) -> Option<Id> {
+        let typed = row.secret_id?;
+        let known = match row.secret_resolution {
+            "unresolved" => name_of(typed, row).and_then(|key| self.names.get(&key)).copied(),
+            _ => None,
+        };
+        known.or_else(|| self.ids.find(typed))
+    }
+
     fn fold_principal(&mut self, principal: Id, row: &Row<'_>) {
         let entry = self.principals.entry(principal).or_insert_with(|| Principal {
             kind: row.principal_kind.to_owned(),
             account: row.principal_account.map(str::to_owned),
             first_seen_at: row.event_at,
             last_seen_at: row.event_at,
-            unique_ids: BTreeSet::new(),
+            unique_ids: Vec::new(),
         });
         entry.first_seen_at = entry.first_seen_at.min(row.event_at);
         entry.last_seen_at = entry.last_seen_at.max(row.event_at);
         if let Some(unique) = row.principal_unique_id
             && entry.unique_ids.len() < IDENTITIES_KEPT
+            && let Err(at) = entry.unique_ids.binary_search_by(|known| known.as_str().cmp(unique))
         {
-            entry.unique_ids.insert(unique.to_owned());
+            entry.unique_ids.reserve_exact(1);
+            entry.unique_ids.insert(at, unique.to_owned());
         }
     }
 
@@ -152,6 +178,11 @@ impl State {
                 _ => {}
             }
             secret.was_changed |= matches!(row.action, "write" | "rotate" | "stage");
+            match row.event_name {
+                "RotateSecret" => secret.scheduled_at = secret.scheduled_at.max(at),
+                "CancelRotateSecret" => secret.cancelled_at = secret.cancelled_at.max(at),
+                _ => {}
+            }
             let read_as_current = row.action == "read"
                 && row.version_evidence == Some("kms")
                 && row.version_stage.is_none_or(|stage| stage == "AWSCURRENT");
@@ -197,33 +228,38 @@ impl State {
     }
 
     fn fold_use(&mut self, secret: Id, principal: Id, row: &Row<'_>, touched: &mut Touched) {
+        self.note_namespace(secret, principal, row.day());
         let at = row.event_at;
+        let event_id = EventId::new(row.event_id);
+        let unique_id = row.principal_unique_id.map(|text| self.values.of(text));
         let pair = self.pairs.entry((secret, principal)).or_insert_with(|| {
             touched.new_pairs.insert((secret, principal));
             self.pairs_by_principal.insert((principal, secret));
             Pair {
                 first_read_at: at,
-                first_event_id: row.event_id.to_owned(),
+                first_event_id: event_id.clone(),
                 last_read_at: at,
                 read_count: 0,
-                days: Vec::new(),
+                days: DayCounts::default(),
                 identities: Vec::new(),
             }
         });
-        if (at, row.event_id) < (pair.first_read_at, pair.first_event_id.as_str()) {
+        if (at, &event_id) < (pair.first_read_at, &pair.first_event_id) {
             pair.first_read_at = at;
-            row.event_id.clone_into(&mut pair.first_event_id);
+            pair.first_event_id.clone_from(&event_id);
         }
         pair.last_read_at = pair.last_read_at.max(at);
         pair.read_count += 1;
-        add_day(&mut pair.days, row.day(), 1);
-        if let Some(unique_id) = row.principal_unique_id {
-            add_identity(&mut pair.identities, unique_id, at, row.event_id);
+        pair.days.add(row.day(), 1);
+        if let Some(unique_id) = unique_id {
+            add_identity(&mut pair.identities, PairIdentity { unique_id, first_read_at: at, first_event_id: event_id });
         }
     }
 
     /// Everything known of one id becomes part of another: a name was resolved.
     fn merge_secret(&mut self, from: Id, into: Id) {
+        let readers = self.readers_of(from);
+        let namespaces = [from, into].map(|secret| self.namespace(secret).map(str::to_owned));
         if let Some(old) = self.secrets.remove(&from) {
             let new = self.secrets.entry(into).or_default();
             new.first_seen_at = earliest(new.first_seen_at, old.first_seen_at);
@@ -231,6 +267,8 @@ impl State {
             new.deletion_at = new.deletion_at.max(old.deletion_at);
             new.revival_at = new.revival_at.max(old.revival_at);
             new.was_changed |= old.was_changed;
+            new.scheduled_at = new.scheduled_at.max(old.scheduled_at);
+            new.cancelled_at = new.cancelled_at.max(old.cancelled_at);
             new.signals.extend(old.signals);
             for (version, first) in old.versions {
                 let seen = new.versions.entry(version).or_insert(first);
@@ -261,6 +299,7 @@ impl State {
                 rotated.insert(into);
             }
         }
+        self.recount(namespaces, &readers);
     }
 }
 
@@ -272,13 +311,21 @@ impl Pair {
         }
         self.last_read_at = self.last_read_at.max(other.last_read_at);
         self.read_count += other.read_count;
-        for (day, count) in other.days {
-            add_day(&mut self.days, day, count);
+        for (day, count) in other.days.iter() {
+            self.days.add(day, count);
         }
         for identity in other.identities {
-            add_identity(&mut self.identities, &identity.unique_id, identity.first_read_at, &identity.first_event_id);
+            add_identity(&mut self.identities, identity);
         }
     }
+}
+
+/// What a secret is called where: account, region, name.
+fn name_of(typed: &str, row: &Row<'_>) -> Option<(String, String, String)> {
+    let name = row.secret_name.or_else(|| arn::secret_name(typed))?;
+    let account = row.secret_account.unwrap_or(row.account_id);
+    let region = row.secret_region.unwrap_or(row.region);
+    Some((account.to_owned(), region.to_owned(), name.to_owned()))
 }
 
 fn earliest(a: Option<Micros>, b: Option<Micros>) -> Option<Micros> {
@@ -288,31 +335,20 @@ fn earliest(a: Option<Micros>, b: Option<Micros>) -> Option<Micros> {
     }
 }
 
-fn add_day(days: &mut Vec<(i32, u32)>, day: i32, count: u32) {
-    match days.binary_search_by_key(&day, |(known, _)| *known) {
-        Ok(at) => {
-            if let Some((_, known)) = days.get_mut(at) {
-                *known = known.saturating_add(count);
-            }
-        }
-        Err(at) => days.insert(at, (day, count)),
-    }
-}
-
-fn add_identity(identities: &mut Vec<PairIdentity>, unique_id: &str, at: Micros, event_id: &str) {
-    match identities.binary_search_by(|known| known.unique_id.as_str().cmp(unique_id)) {
+fn add_identity(identities: &mut Vec<PairIdentity>, identity: PairIdentity) {
+    match identities.binary_search_by_key(&identity.unique_id, |known| known.unique_id) {
         Ok(position) => {
             if let Some(known) = identities.get_mut(position)
-                && (at, event_id) < (known.first_read_at, known.first_event_id.as_str())
+                && (identity.first_read_at, &identity.first_event_id) < (known.first_read_at, &known.first_event_id)
             {
-                known.first_read_at = at;
-                event_id.clone_into(&mut known.first_event_id);
+                *known = identity;
             }
         }
-        Err(position) if identities.len() < IDENTITIES_KEPT => identities.insert(
-            position,
-            PairIdentity { unique_id: unique_id.to_owned(), first_read_at: at, first_event_id: event_id.to_owned() },
-        ),
+        Err(position) if identities.len() < IDENTITIES_KEPT => {
+            // Nearly every principal has one for ever: no room is kept for more.
+            identities.reserve_exact(1);
+            identities.insert(position, identity);
+        }
         Err(_) => {}
     }
 }

@@ -1,7 +1,7 @@
 //! What the rules remember, so that judging a batch costs what the batch costs.
 //!
 //! In: rows of `access_events`, in any order. Out: tables of pairs, secrets, rotations, versions and principals, for
-//! the keys that a batch touched or for all.
+//! the keys that a batch touched or for all; and, for single rows, what was usual by then ([`crate::habits`]).
 //!
 //! Every fold is a minimum, a maximum, a count or a set, so the order of rows does not matter. Counts are not
 //! idempotent: a row that comes again because the lake changed it must say so ([`Row::changed`]) and is not counted
@@ -10,8 +10,13 @@
 //!
 //! The state is a cache: lost or unreadable, it is folded again from the lake.
 
+mod day_counts;
+mod days;
+mod event_id;
 mod fold;
+pub mod habit;
 mod ids;
+mod namespaces;
 pub mod rotation;
 mod rows;
 mod snapshot;
@@ -23,6 +28,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use keytrail_model::Micros;
 use serde::{Deserialize, Serialize};
 
+pub use day_counts::DayCounts;
+pub use days::Days;
+pub use event_id::EventId;
 pub use fold::Touched;
 pub use ids::{Id, Ids};
 pub use rows::{Row, Rows, RowsError};
@@ -30,6 +38,7 @@ pub use snapshot::{SnapshotError, VERSION as SNAPSHOT_VERSION};
 pub use tables::{Scope, StateTables, TABLE_NAMES};
 pub(crate) use tables::{moment, number, table, text};
 
+use habit::{Habit, Keys};
 use rotation::Signal;
 
 /// Commits that are remembered one by one: two days of one every two seconds. A worker that commits is never as far behind.
@@ -40,21 +49,21 @@ const COMMITS_KEPT: usize = 100_000;
 pub struct Pair {
     pub first_read_at: Micros,
     /// The event of the first read; of several in one second, the least id.
-    pub first_event_id: String,
+    pub first_event_id: EventId,
     pub last_read_at: Micros,
     pub read_count: i64,
-    /// UTC days with reads, as days since 1970, and how many; sorted.
-    pub days: Vec<(i32, u32)>,
-    /// The unique ids (`AROA…`) that the principal had, with the first read of each.
+    /// UTC days with reads, as days since 1970, and how many.
+    pub days: DayCounts,
+    /// The unique ids (`AROA…`) that the principal had, with the first read of each; sorted.
     pub identities: Vec<PairIdentity>,
 }
 
 /// A pair's first read under one unique id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairIdentity {
-    pub unique_id: String,
+    pub unique_id: Id,
     pub first_read_at: Micros,
-    pub first_event_id: String,
+    pub first_event_id: EventId,
 }
 
 /// One secret, as its events tell.
@@ -71,6 +80,9 @@ pub struct Secret {
     pub deletion_at: Option<Micros>,
     pub revival_at: Option<Micros>,
     pub was_changed: bool,
+    /// When its schedule was last set or a rotation asked for, and when that was last cancelled: the later one holds.
+    pub scheduled_at: Option<Micros>,
+    pub cancelled_at: Option<Micros>,
     /// A path that was read as a whole: no secret of its own.
     pub is_path: bool,
     /// What tells of values and rotations, by time.
@@ -90,7 +102,8 @@ pub struct Principal {
     pub account: Option<String>,
     pub first_seen_at: Micros,
     pub last_seen_at: Micros,
-    pub unique_ids: BTreeSet<String>,
+    /// Sorted.
+    pub unique_ids: Vec<String>,
 }
 
 /// Everything the rules remember.
@@ -109,6 +122,12 @@ pub struct State {
     pub(crate) names: BTreeMap<(String, String, String), Id>,
     /// Names that no id is known for, as typed: what to merge when one is learned.
     pub(crate) unresolved: BTreeMap<(String, String, String), BTreeSet<Id>>,
+    /// Networks, agents, regions, namespaces and unique ids, each text once.
+    pub(crate) values: Ids,
+    pub(crate) habits: BTreeMap<Id, Habit>,
+    pub(crate) keys: Keys,
+    /// The first day of use by (namespace, principal).
+    pub(crate) namespace_readers: BTreeMap<(Id, Id), i32>,
     pub(crate) newest_event_at: Option<Micros>,
     pub(crate) newest_delivered_at: Option<Micros>,
     /// The table version up to which rows are folded.
@@ -162,4 +181,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

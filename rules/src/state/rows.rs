@@ -77,7 +77,8 @@ rows! {
     text { event_id, event_name, action, outcome, secret_resolution, principal_id, principal_kind, account_id, region, object_key }
     optional {
         shared_event_id, corrects_event_id, secret_id, secret_name, secret_kind, secret_account, secret_region,
-        version_id, version_stage, version_evidence, principal_account, principal_unique_id, invoked_by
+        version_id, version_stage, version_evidence, principal_account, principal_unique_id, invoked_by,
+        access_key_id, source_ip, vpc_endpoint_id, user_agent_family
     }
     number { event_at, record_index }
     optional_number { delivered_at }

@@ -11,10 +11,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::{Id, Ids, Pair, Principal, Secret, State};
+use super::{
+    Id, Ids, Pair, Principal, Secret, State,
+    habit::{Habit, Keys},
+};
 
 /// Grows with every change of the layout or of what a fold means.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: &str = "keytrail-rules-state";
 
@@ -42,6 +45,10 @@ struct Written<'a> {
     staged: &'a BTreeMap<Id, BTreeSet<Id>>,
     names: Vec<(&'a Name, Id)>,
     unresolved: Vec<(&'a Name, &'a BTreeSet<Id>)>,
+    values: Vec<&'a str>,
+    habits: &'a BTreeMap<Id, Habit>,
+    keys: &'a Keys,
+    namespace_readers: Vec<(Id, Id, i32)>,
     newest_event_at: Option<Micros>,
     newest_delivered_at: Option<Micros>,
     folded_to: Option<u64>,
@@ -60,6 +67,10 @@ struct Read {
     staged: BTreeMap<Id, BTreeSet<Id>>,
     names: Vec<(Name, Id)>,
     unresolved: Vec<(Name, BTreeSet<Id>)>,
+    values: Vec<String>,
+    habits: BTreeMap<Id, Habit>,
+    keys: Keys,
+    namespace_readers: Vec<(Id, Id, i32)>,
     newest_event_at: Option<Micros>,
     newest_delivered_at: Option<Micros>,
     folded_to: Option<u64>,
@@ -80,6 +91,10 @@ impl State {
             staged: &self.staged,
             names: self.names.iter().map(|(name, id)| (name, *id)).collect(),
             unresolved: self.unresolved.iter().collect(),
+            values: self.values.texts().collect(),
+            habits: &self.habits,
+            keys: &self.keys,
+            namespace_readers: self.namespace_readers.iter().map(|(key, day)| (key.0, key.1, *day)).collect(),
             newest_event_at: self.newest_event_at,
             newest_delivered_at: self.newest_delivered_at,
             folded_to: self.folded_to,
@@ -109,12 +124,8 @@ impl State {
             return Err(SnapshotError::Damaged);
         }
         let read: Read = serde_json::from_slice(body)?;
-        let mut ids = Ids::default();
-        for text in &read.ids {
-            ids.of(text);
-        }
         Ok(Self {
-            ids,
+            ids: ids(&read.ids),
             pairs_by_principal: read.pairs.iter().map(|(secret, principal, _)| (*principal, *secret)).collect(),
             pairs: read.pairs.into_iter().map(|(secret, principal, pair)| ((secret, principal), pair)).collect(),
             secrets: read.secrets.into_iter().collect(),
@@ -122,6 +133,10 @@ impl State {
             staged: read.staged,
             names: read.names.into_iter().collect(),
             unresolved: read.unresolved.into_iter().collect(),
+            values: ids(&read.values),
+            habits: read.habits,
+            keys: read.keys,
+            namespace_readers: read.namespace_readers.into_iter().map(|(a, b, day)| ((a, b), day)).collect(),
             newest_event_at: read.newest_event_at,
             newest_delivered_at: read.newest_delivered_at,
             folded_to: read.folded_to,
@@ -130,6 +145,14 @@ impl State {
             scheduled: read.scheduled,
         })
     }
+}
+
+fn ids(texts: &[String]) -> Ids {
+    let mut ids = Ids::default();
+    for text in texts {
+        ids.of(text);
+    }
+    ids
 }
 
 fn digest(bytes: &[u8]) -> String {

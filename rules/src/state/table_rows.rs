@@ -1,9 +1,9 @@
 //! The rows of the state's tables: field names are column names.
 
-use std::collections::BTreeSet;
-
 use keytrail_model::Micros;
 use serde::Serialize;
+
+use super::EventId;
 
 #[derive(Serialize)]
 pub(super) struct PairRow<'a> {
@@ -14,7 +14,7 @@ pub(super) struct PairRow<'a> {
     pub(super) last_read_at: Micros,
     pub(super) read_count: i64,
     pub(super) days_active: i64,
-    pub(super) first_event_id: &'a str,
+    pub(super) first_event_id: &'a EventId,
     /// `consumer`, `upkeep` or `sync_agent`, as in the lake's view.
     pub(super) reader_class: &'a str,
     pub(super) known_before: bool,
@@ -34,7 +34,7 @@ pub(super) struct PairIdentityRow<'a> {
     pub(super) secret_id: &'a str,
     pub(super) unique_id: &'a str,
     pub(super) first_read_at: Micros,
-    pub(super) first_event_id: &'a str,
+    pub(super) first_event_id: &'a EventId,
 }
 
 #[derive(Serialize)]
@@ -60,6 +60,7 @@ pub(super) struct SecretRow<'a> {
     pub(super) consumer_count: i64,
     pub(super) use_count: i64,
     pub(super) last_evidence_at: Option<Micros>,
+    pub(super) rotation_cancelled_at: Option<Micros>,
 }
 
 #[derive(Serialize)]
@@ -102,7 +103,7 @@ pub(super) struct PrincipalRow<'a> {
     pub(super) principal_account: Option<&'a str>,
     pub(super) first_seen_at: Micros,
     pub(super) last_seen_at: Micros,
-    pub(super) unique_ids: &'a BTreeSet<String>,
+    pub(super) unique_ids: &'a [String],
     pub(super) secret_count: i64,
     pub(super) read_count: i64,
     /// `consumer`, `upkeep` or `sync_agent`; a rotation function of any secret is upkeep.

@@ -52,13 +52,13 @@ impl State {
     }
 
     /// The class of a reader of one secret, as configured, else from its behaviour.
-    fn class_of_pair(&self, key: (Id, Id), classes: &ReaderClasses) -> &'static str {
+    pub(crate) fn class_of_pair(&self, key: (Id, Id), classes: &ReaderClasses) -> &'static str {
         let configured = classes.class_of(self.ids.text(key.1));
         configured.unwrap_or(if self.rotates(key.0, key.1) { "upkeep" } else { "consumer" })
     }
 
     /// The class of a principal at large: a rotation function of any secret is upkeep.
-    fn class_of(&self, principal: Id, classes: &ReaderClasses) -> &'static str {
+    pub(crate) fn class_of(&self, principal: Id, classes: &ReaderClasses) -> &'static str {
         let rotates =
             || self.staged.get(&principal).is_some_and(|all| all.iter().any(|&secret| self.rotates(secret, principal)));
         classes.class_of(self.ids.text(principal)).unwrap_or_else(|| if rotates() { "upkeep" } else { "consumer" })
@@ -142,7 +142,7 @@ impl State {
         let mut rows = Vec::new();
         for key in wanted {
             let Some(pair) = self.pairs.get(key) else { continue };
-            rows.extend(pair.days.iter().map(|&(day, count)| PairDayRow {
+            rows.extend(pair.days.iter().map(|(day, count)| PairDayRow {
                 principal_id: self.ids.text(key.1),
                 secret_id: self.ids.text(key.0),
                 day_at: Micros::from(day) * DAY,
@@ -159,7 +159,7 @@ impl State {
             rows.extend(pair.identities.iter().map(|identity| PairIdentityRow {
                 principal_id: self.ids.text(key.1),
                 secret_id: self.ids.text(key.0),
-                unique_id: &identity.unique_id,
+                unique_id: self.values.text(identity.unique_id),
                 first_read_at: identity.first_read_at,
                 first_event_id: &identity.first_event_id,
             }));
@@ -210,6 +210,9 @@ impl State {
                     consumer_count: 0,
                     use_count: 0,
                     last_evidence_at: None,
+                    rotation_cancelled_at: secret
+                        .cancelled_at
+                        .filter(|&at| secret.scheduled_at.is_none_or(|set| set < at)),
                 };
                 for (key, pair) in self.pairs.range((id, Id::MIN)..=(id, Id::MAX)) {
                     row.reader_count += 1;
@@ -261,6 +264,7 @@ impl State {
                 number("consumer_count"),
                 number("use_count"),
                 moment("last_evidence_at"),
+                moment("rotation_cancelled_at"),
             ],
             &rows,
         )

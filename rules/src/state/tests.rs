@@ -10,38 +10,42 @@ use super::*;
 use crate::settings::ReaderClasses;
 
 #[derive(Clone, Debug, Serialize)]
-struct Event {
-    event_id: String,
-    shared_event_id: Option<String>,
-    corrects_event_id: Option<String>,
-    event_at: Micros,
-    delivered_at: Option<Micros>,
-    event_name: String,
-    action: String,
-    outcome: String,
-    secret_id: Option<String>,
-    secret_name: Option<String>,
-    secret_kind: Option<String>,
-    secret_account: Option<String>,
-    secret_region: Option<String>,
-    secret_resolution: String,
-    version_id: Option<String>,
-    version_stage: Option<String>,
-    version_evidence: Option<String>,
-    principal_id: String,
-    principal_kind: String,
-    principal_account: Option<String>,
-    principal_unique_id: Option<String>,
-    invoked_by: Option<String>,
-    account_id: String,
-    region: String,
-    object_key: String,
-    record_index: i64,
+pub(crate) struct Event {
+    pub(crate) event_id: String,
+    pub(crate) shared_event_id: Option<String>,
+    pub(crate) corrects_event_id: Option<String>,
+    pub(crate) event_at: Micros,
+    pub(crate) delivered_at: Option<Micros>,
+    pub(crate) event_name: String,
+    pub(crate) action: String,
+    pub(crate) outcome: String,
+    pub(crate) secret_id: Option<String>,
+    pub(crate) secret_name: Option<String>,
+    pub(crate) secret_kind: Option<String>,
+    pub(crate) secret_account: Option<String>,
+    pub(crate) secret_region: Option<String>,
+    pub(crate) secret_resolution: String,
+    pub(crate) version_id: Option<String>,
+    pub(crate) version_stage: Option<String>,
+    pub(crate) version_evidence: Option<String>,
+    pub(crate) principal_id: String,
+    pub(crate) principal_kind: String,
+    pub(crate) principal_account: Option<String>,
+    pub(crate) principal_unique_id: Option<String>,
+    pub(crate) invoked_by: Option<String>,
+    pub(crate) access_key_id: Option<String>,
+    pub(crate) source_ip: Option<String>,
+    pub(crate) vpc_endpoint_id: Option<String>,
+    pub(crate) user_agent_family: Option<String>,
+    pub(crate) account_id: String,
+    pub(crate) region: String,
+    pub(crate) object_key: String,
+    pub(crate) record_index: i64,
 }
 
-const ARN: &str = "arn:aws:secretsmanager:us-east-1:111122223333:secret:prod/db-AbCdEf";
+pub(crate) const ARN: &str = "arn:aws:secretsmanager:us-east-1:111122223333:secret:prod/db-AbCdEf";
 
-fn event(id: &str, at: Micros, name: &str, action: &str, principal: &str) -> Event {
+pub(crate) fn event(id: &str, at: Micros, name: &str, action: &str, principal: &str) -> Event {
     Event {
         event_id: id.into(),
         shared_event_id: None,
@@ -65,6 +69,10 @@ fn event(id: &str, at: Micros, name: &str, action: &str, principal: &str) -> Eve
         principal_account: None,
         principal_unique_id: None,
         invoked_by: None,
+        access_key_id: None,
+        source_ip: None,
+        vpc_endpoint_id: None,
+        user_agent_family: None,
         account_id: "111122223333".into(),
         region: "us-east-1".into(),
         object_key: "o".into(),
@@ -72,11 +80,11 @@ fn event(id: &str, at: Micros, name: &str, action: &str, principal: &str) -> Eve
     }
 }
 
-fn read(id: &str, at: Micros, principal: &str) -> Event {
+pub(crate) fn read(id: &str, at: Micros, principal: &str) -> Event {
     event(id, at, "GetSecretValue", "read", principal)
 }
 
-fn batch(events: &[Event]) -> RecordBatch {
+pub(crate) fn batch(events: &[Event]) -> RecordBatch {
     let names = [
         "event_id",
         "shared_event_id",
@@ -98,6 +106,10 @@ fn batch(events: &[Event]) -> RecordBatch {
         "principal_account",
         "principal_unique_id",
         "invoked_by",
+        "access_key_id",
+        "source_ip",
+        "vpc_endpoint_id",
+        "user_agent_family",
         "account_id",
         "region",
         "object_key",
@@ -107,7 +119,7 @@ fn batch(events: &[Event]) -> RecordBatch {
     tables::table(&fields, events).expect("a batch")
 }
 
-fn fold(state: &mut State, events: &[Event], changed: bool) -> Touched {
+pub(crate) fn fold(state: &mut State, events: &[Event], changed: bool) -> Touched {
     let rows = Rows::new(&batch(events), vec![changed; events.len()]).expect("all columns");
     let mut touched = Touched::default();
     for row in rows.iter() {
@@ -195,7 +207,9 @@ fn a_deleted_parameter_that_is_written_again_lives() {
 #[test]
 fn a_snapshot_is_the_state_or_an_error() {
     let mut state = State::default();
-    fold(&mut state, &[read("a", 10, "p"), event("b", 20, "RotationSucceeded", "rotate", "s")], false);
+    let mut first = read("a", 10, "p");
+    (first.source_ip, first.access_key_id) = (Some("10.0.0.1".into()), Some("ASIAEXAMPLE".into()));
+    fold(&mut state, &[first, event("b", 20, "RotationSucceeded", "rotate", "s")], false);
     state.set_folded_to(7);
     let bytes = state.to_snapshot().expect("bytes");
     assert_eq!(State::from_snapshot(&bytes).expect("the same"), state);
@@ -206,7 +220,7 @@ fn a_snapshot_is_the_state_or_an_error() {
     }
     assert!(State::from_snapshot(&bytes[..bytes.len() - 1]).is_err());
     assert!(State::from_snapshot(b"").is_err());
-    let text = String::from_utf8(bytes).expect("text").replacen("state 1 ", "state 2 ", 1);
+    let text = String::from_utf8(bytes).expect("text").replacen(&format!("state {SNAPSHOT_VERSION} "), "state 9 ", 1);
     assert!(matches!(State::from_snapshot(text.as_bytes()), Err(SnapshotError::OtherVersion { .. })));
 }
 

@@ -27,7 +27,7 @@ pub use error::SystemError;
 pub use from_lake::{LAKE_RULES, LiveOrHorizon, SILENCE_RULES, lake_conditions};
 pub use keytrail_alerts::condition::{
     ACCOUNT_SILENT, Condition, LAKE_SILENT, NOTIFICATIONS_NOT_UNDERSTOOD, OBJECTS_UNREADABLE, QUARANTINE, QUEUE_LAG,
-    REGION_SILENT, Reconciled as Reported, SYSTEM_RULES, TRAIL_MISCONFIGURED,
+    REGION_SILENT, Reconciled as Reported, SINK_FAILING, SYSTEM_RULES, TRAIL_MISCONFIGURED,
 };
 
 /// How watchful to be.
@@ -117,6 +117,7 @@ fn why_over(alert: &Alert, conditions: &[Condition], now: Micros) -> String {
         NOTIFICATIONS_NOT_UNDERSTOOD => {
             format!("no more messages came that could not be understood ({})", display::moment(now))
         }
+        SINK_FAILING => format!("messages arrive again, and none is parked ({})", display::moment(now)),
         TRAIL_MISCONFIGURED => format!("the trail's settings are in order ({})", display::moment(now)),
         _ => over_since(now),
     }

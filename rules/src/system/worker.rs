@@ -7,7 +7,9 @@ use keytrail_model::{
     time::{DAY, HOUR},
 };
 
-use super::{Condition, NOTIFICATIONS_NOT_UNDERSTOOD, OBJECTS_UNREADABLE, QUEUE_LAG, TRAIL_MISCONFIGURED};
+use super::{
+    Condition, NOTIFICATIONS_NOT_UNDERSTOOD, OBJECTS_UNREADABLE, QUEUE_LAG, SINK_FAILING, TRAIL_MISCONFIGURED,
+};
 
 /// How many reasons a sentence names, and how long each may be.
 const REASONS: usize = 3;
@@ -165,6 +167,63 @@ pub fn trail_misconfigured(
         account_id: Some(account_id.to_owned()),
         ..about(TRAIL_MISCONFIGURED, vec![account_id.to_owned(), trail.to_owned(), cut(problem, REASON_LENGTH)])
     }
+}
+
+/// A sink that alerts do not get through to.
+#[derive(Clone, Debug)]
+pub struct SinkFailing<'a> {
+    /// The sink's name in the configuration.
+    pub sink: &'a str,
+    /// Deliveries that are not tried again by themselves.
+    pub parked: i64,
+    /// Deliveries that are tried again and again, in vain.
+    pub waiting: i64,
+    /// When the first of them was due.
+    pub since: Micros,
+    pub last_at: Micros,
+    /// What the sink, or the way to it, said last.
+    pub reason: &'a str,
+}
+
+impl<'a> SinkFailing<'a> {
+    /// Nothing counted yet.
+    pub fn of(sink: &'a str, at: Micros) -> Self {
+        Self { sink, parked: 0, waiting: 0, since: at, last_at: at, reason: "" }
+    }
+}
+
+/// Alerts do not get through to a sink.
+pub fn sink_failing(failing: &SinkFailing<'_>) -> Condition {
+    let sink = short(failing.sink);
+    let what = match (failing.parked, failing.waiting) {
+        (0, 0) => "it cannot be used".to_owned(),
+        (0, waiting) => format!("{} not gone through", counted_has(waiting)),
+        (parked, 0) => format!("{} parked", counted_is(parked)),
+        (parked, waiting) => format!("{} parked and {} not gone through", counted_is(parked), counted_has(waiting)),
+    };
+    let reason = if failing.reason.is_empty() { "no reason was given".to_owned() } else { short(failing.reason) };
+    Condition {
+        since: failing.since,
+        happened_at: failing.last_at,
+        known_at: failing.last_at,
+        count: (failing.parked + failing.waiting).max(1),
+        severity: Severity::High,
+        title: format!("Alerts do not reach {sink}"),
+        reason: format!(
+            "Sink {sink}: {what} since {}, where every message should arrive within seconds ({reason}); every alert stands in \
+             `keytrail alerts list`: mend the sink, try it with `keytrail sinks test {sink}`, then `keytrail sinks retry --all`.",
+            display::moment(failing.since),
+        ),
+        ..about(SINK_FAILING, vec![failing.sink.to_owned()])
+    }
+}
+
+fn counted_is(number: i64) -> String {
+    format!("{} {}", counted(number, "message"), if number == 1 { "is" } else { "are" })
+}
+
+fn counted_has(number: i64) -> String {
+    format!("{} {}", counted(number, "message"), if number == 1 { "has" } else { "have" })
 }
 
 /// `s3://bucket` of `s3://bucket/key`; anything else as it is.
