@@ -102,7 +102,7 @@ pub fn corpus(options: &CorpusOptions) -> Result<CorpusSummary> {
     if std::fs::read_dir(&options.out).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(SimulateError::new(&options.out, SimulateErrorKind::ForeignFolder));
     }
-    let cast = Cast::new(options.seed);
+    let cast = Cast::new(options.seed, 0);
     let mut plan = Plan::new(&cast, (START, START + 36_500 * 86_400));
     plan.gap = None;
     let mut random = random_for(options.seed, "corpus");

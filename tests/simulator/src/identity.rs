@@ -4,7 +4,7 @@
 //! folded name that labels use: a role's ARN with its path, a user's ARN, `service:NAME`.
 
 use crate::{
-    cast::{Cast, Host, Place, Role, ci_address, endpoint, nat_address, office_address, private_address},
+    cast::{Cast, Host, Place, Role, STREAMS, ci_address, endpoint, nat_address, office_address, private_address},
     clock::{HOUR, rfc3339},
     json::Object,
     random::{Random, hex, iam_id, uuid},
@@ -16,6 +16,7 @@ pub(crate) enum Who {
     Role(Role),
     User { account: &'static str, arn: String, name: String, unique_id: String },
     Service { account: &'static str, name: &'static str },
+    Root { account: &'static str },
 }
 
 /// The workload the credentials were issued to.
@@ -46,9 +47,11 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn principal(&self) -> String {
         match &self.who {
+            Who::Role(role) if self.is_foreign() => format!("account:{}/{}", role.account, role.unique_id),
             Who::Role(role) => role.arn(),
             Who::User { arn, .. } => arn.clone(),
             Who::Service { name, .. } => format!("service:{name}"),
+            Who::Root { account } => format!("arn:aws:iam::{account}:root"),
         }
     }
 
@@ -57,13 +60,14 @@ impl Caller {
             Who::Role(role) => &role.unique_id,
             Who::User { unique_id, .. } => unique_id,
             Who::Service { name, .. } => name,
+            Who::Root { account } => account,
         }
     }
 
     pub(crate) fn account(&self) -> &'static str {
         match &self.who {
             Who::Role(role) => role.account,
-            Who::User { account, .. } | Who::Service { account, .. } => account,
+            Who::User { account, .. } | Who::Service { account, .. } | Who::Root { account } => account,
         }
     }
 
@@ -73,7 +77,13 @@ impl Caller {
             Who::Role(role) => format!("arn:aws:sts::{}:assumed-role/{}/{}", role.account, role.name, self.session),
             Who::User { arn, .. } => arn.clone(),
             Who::Service { name, .. } => (*name).to_owned(),
+            Who::Root { account } => format!("arn:aws:iam::{account}:root"),
         }
+    }
+
+    /// Whether it belongs to an account whose trail is not ours.
+    pub(crate) fn is_foreign(&self) -> bool {
+        !STREAMS.iter().any(|stream| stream.place.account == self.account())
     }
 
     /// `userIdentity` of a call it makes itself, or through the service that acts for it.
@@ -87,11 +97,12 @@ impl Caller {
     }
 
     /// `userIdentity` in the records of the account that owns the resource, when the caller is from another.
-    pub(crate) fn seen_from_outside(&self) -> String {
+    pub(crate) fn seen_from_outside(&self, service: Option<&str>) -> String {
         Object::new()
             .string("type", "AWSAccount")
             .string("principalId", &format!("{}:{}", self.unique_id(), self.session))
             .string("accountId", self.account())
+            .maybe("invokedBy", service)
             .end()
     }
 
@@ -153,8 +164,28 @@ impl Caller {
                         .end();
                     let context = Object::new().raw("sessionIssuer", "{}").raw("attributes", &attributes).end();
                     identity = identity.raw("sessionContext", &context).string("invokedBy", service);
+                } else if access_key.starts_with("ASIA") {
+                    let attributes = Object::new()
+                        .string("creationDate", &rfc3339(self.since))
+                        .string("mfaAuthenticated", "true")
+                        .end();
+                    let context = Object::new().raw("sessionIssuer", "{}").raw("attributes", &attributes).end();
+                    identity = identity.raw("sessionContext", &context);
                 }
                 identity.end()
+            }
+            Who::Root { account } => {
+                let attributes =
+                    Object::new().string("creationDate", &rfc3339(self.since)).string("mfaAuthenticated", "true").end();
+                Object::new()
+                    .string("type", "Root")
+                    .string("principalId", account)
+                    .string("arn", &self.arn())
+                    .string("accountId", account)
+                    .string("accessKeyId", access_key)
+                    .raw("sessionContext", &Object::new().raw("attributes", &attributes).end())
+                    .maybe("invokedBy", invoked_by)
+                    .end()
             }
             Who::Service { name, .. } => Object::new().string("type", "AWSService").string("invokedBy", name).end(),
         }
@@ -278,6 +309,26 @@ pub(crate) fn user(cast: &Cast, random: &mut Random, place: Place, name: &str, a
         console: false,
         invoked_by: None,
     }
+}
+
+/// The account's owner, signed in to the console.
+pub(crate) fn root(random: &mut Random, account: &'static str, at: i64) -> Caller {
+    let mut caller = Caller {
+        who: Who::Root { account },
+        session: String::new(),
+        access_key: iam_id(random, "ASIA"),
+        since: at - at.rem_euclid(HOUR),
+        address: office_address(random),
+        endpoint: None,
+        user_agent: String::new(),
+        workload: Workload::None,
+        source_identity: None,
+        console: true,
+        invoked_by: None,
+    };
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
+        .clone_into(&mut caller.user_agent);
+    caller
 }
 
 /// An AWS service acting on its own.

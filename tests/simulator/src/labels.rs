@@ -10,7 +10,7 @@ use crate::options::Options;
 /// One finding that must, or must not, be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
-    /// `unused_secret`, `new_principal`, `off_cidr_use` or `post_rotation_access`.
+    /// The rule's id: the name of its pack.
     pub rule_id: String,
     /// Whether the rule must raise it.
     pub must_fire: bool,
@@ -20,8 +20,20 @@ pub struct Label {
     pub secret_ids: Vec<String>,
     /// RFC 3339.
     pub first_event_at: String,
+    /// RFC 3339, where the finding belongs to a longer time than its first moment (a rotation that does not come).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_at: Option<String>,
+    /// The account of a finding that has neither principal nor secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// The region of such a finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// The `eventID` of each event it rests on.
     pub event_ids: Vec<String>,
+    /// Rules that may report these events all the same: an alert of theirs on one of them is explained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// One sentence for the person who reads a miss.
     pub why: String,
 }

@@ -37,6 +37,6 @@ pub use error::{Result, SimulateError, SimulateErrorKind};
 pub use labels::{
     CoverageGap, Label, Labels, Policy, PolicyNetwork, RotationEntry, SecretEntry, StaleConsumers, Unused,
 };
-pub use options::Options;
+pub use options::{FULL_FLEET, Options, SMALL_FLEET, fleet_size};
 pub use plan::FAKE_SESSION_TOKEN_MARK;
 pub use run::{Progress, Summary, simulate};

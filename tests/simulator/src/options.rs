@@ -11,6 +11,11 @@ use crate::error::{Result, SimulateError, SimulateErrorKind};
 const DEFAULT_END: i64 = 1_793_491_200;
 const DAY: i64 = 86_400;
 
+/// Secrets of the organisation that the demo and quick tests use; about a third as many principals.
+pub const SMALL_FLEET: u32 = 240;
+/// Secrets of the organisation that detection is measured on; 300 principals.
+pub const FULL_FLEET: u32 = 1_000;
+
 /// What to simulate, and where to write it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Options {
@@ -27,10 +32,21 @@ pub struct Options {
     pub scale: f64,
     /// Minutes of deliveries gathered in one file: 5 as AWS does, 60 to keep the number of files down.
     pub file_interval_minutes: u32,
+    /// How many secrets the organisation has: [`SMALL_FLEET`], [`FULL_FLEET`], or any number; below 90 only the named ones.
+    pub secrets: u32,
     /// Whether the incidents are planted. Without them nothing is expected to alert.
     pub incidents: bool,
     /// Whether API Gateway access logs are written.
     pub access_logs: bool,
+}
+
+/// The number of secrets that `small`, `full` or a number stands for.
+pub fn fleet_size(text: &str) -> std::result::Result<u32, String> {
+    match text {
+        "small" => Ok(SMALL_FLEET),
+        "full" => Ok(FULL_FLEET),
+        number => number.parse().map_err(|_| "write small, full or a number of secrets".to_owned()),
+    }
 }
 
 impl Options {
@@ -43,6 +59,7 @@ impl Options {
             start: None,
             scale: 1.0,
             file_interval_minutes: 60,
+            secrets: SMALL_FLEET,
             incidents: true,
             access_logs: true,
         }
@@ -64,6 +81,9 @@ impl Options {
         let fail = |name, expected| Err(SimulateError::new(&self.out, SimulateErrorKind::Option { name, expected }));
         if !(3..=3_660).contains(&self.days) {
             return fail("days", "between 3 and 3660");
+        }
+        if self.secrets > 1_100 {
+            return fail("secrets", "at most 1100");
         }
         if !(self.scale.is_finite() && (0.0..=1_000.0).contains(&self.scale)) {
             return fail("scale", "between 0 and 1000");

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Raised when the same options would write other bytes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MARKER: &str = "simulation.json";
 const LABELS: &str = "labels.json";
 
@@ -88,7 +88,7 @@ pub fn simulate(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result
     let mut summary = Summary::default();
     tree.write_json(MARKER, &marker(false, &summary))?;
 
-    let cast = Cast::new(options.seed);
+    let cast = Cast::new(options.seed, options.secrets as usize);
     let mut plan = planned(options, &cast);
     let labels = labels(options, &plan);
     summary.secret_records = plan.events.len() as u64;
@@ -130,6 +130,7 @@ pub fn simulate(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result
 /// Everything around secrets, before it is delivered.
 pub(crate) fn planned<'c>(options: &Options, cast: &'c Cast) -> Plan<'c> {
     let mut plan = Plan::new(cast, options.window());
+    plan.access_logs = options.access_logs;
     behaviour::run(&mut plan, options.incidents);
     if options.incidents {
         incident::run(&mut plan);
@@ -182,7 +183,7 @@ pub(crate) fn labels(options: &Options, plan: &Plan<'_>) -> Labels {
         .enumerate()
         .map(|(index, secret)| SecretEntry {
             secret_id: secret.id.clone(),
-            name: secret.name.to_owned(),
+            name: secret.name.clone(),
             kind: if secret.kind == Kind::Manager { "secretsmanager" } else { "parameter" }.to_owned(),
             account: secret.place.account.to_owned(),
             region: secret.place.region.to_owned(),

@@ -4,11 +4,11 @@
 use rand::Rng;
 
 use crate::{
-    cast::{DATA, Fate, Host, Kind, PLATFORM, PROD, Place},
+    cast::{DATA, Fate, Host, PLATFORM, PROD, Place},
     clock::{DAY, HOUR, MINUTE, locale_time},
     identity::{build_job, host, person, terraform, user},
     json::Object,
-    plan::{Ask, Call, Form, Outcome, Plan},
+    plan::{Ask, Call, Form, Plan},
     random::iam_id,
 };
 
@@ -56,8 +56,10 @@ fn first_parameters(plan: &mut Plan<'_>) {
         "/legacy/config/tenant-key",
         "/legacy/config/token",
         "/berlin-pos/old-pin-pad-key",
+        "/payments/card-master-key",
     ] {
-        let parameter = plan.cast.secret(name);
+        // The bait is part of a fleet only.
+        let Some(parameter) = plan.cast.secrets.iter().position(|secret| secret.name == name) else { continue };
         let role = plan.cast.role(plan.cast.secrets[parameter].place.account, "/", "terraform-apply");
         let caller = terraform(&mut plan.random, role, at);
         plan.put_parameter(at, &caller, parameter, false, 1);
@@ -69,29 +71,15 @@ fn new_service(plan: &mut Plan<'_>) {
     let place = Place { account: PROD, region: "us-east-1" };
     let deployer = plan.cast.role(PROD, "/", "github-actions-infra");
     let maker = build_job(&mut plan.random, deployer, "infra", made);
-    let new: Vec<_> =
-        (0..plan.cast.secrets.len()).filter(|&secret| plan.cast.secrets[secret].fate == Fate::New).collect();
-    for (step, &secret) in new.iter().enumerate() {
-        let at = made + step as i64 * 2;
-        plan.created.push((secret, at));
-        let owner = &plan.cast.secrets[secret];
-        if owner.kind == Kind::Manager {
-            let version = plan.current(secret, at);
-            let request = Object::new()
-                .string("name", owner.name)
-                .string("clientRequestToken", &version)
-                .string("description", "invoicing")
-                .flag("forceOverwriteReplicaSecret", false)
-                .end();
-            let response = Object::new().string("arn", &owner.id).end();
-            plan.call(place, at, &maker, Call::write("secretsmanager", "CreateSecret", request, Some(response)));
-            plan.generate_data_key(at, &maker, secret, &version);
-        } else {
-            plan.put_parameter(at, &maker, secret, false, 1);
-        }
-    }
+    let new: Vec<_> = (0..plan.cast.secrets.len())
+        .filter(|&secret| {
+            let owner = &plan.cast.secrets[secret];
+            owner.fate == Fate::New && owner.name.trim_start_matches('/').starts_with("invoicing/")
+        })
+        .collect();
+    super::units::create(plan, &maker, place, &new, "invoicing", made);
     let role = plan.cast.role(PROD, "/", "svc-invoicing");
-    let names: Vec<_> = new.iter().map(|&secret| plan.cast.secrets[secret].name).collect();
+    let names: Vec<_> = new.iter().map(|&secret| &*plan.cast.secrets[secret].name).collect();
     let mut starts = vec![made + 2 * HOUR, made + 5 * DAY];
     while let Some(&last) = starts.last()
         && last < plan.end
@@ -140,12 +128,11 @@ fn deletion(plan: &mut Plan<'_>) {
     let request = Object::new().string("secretId", &owner.id).raw("recoveryWindowInDays", "7").end();
     let response = Object::new()
         .string("arn", &owner.id)
-        .string("name", owner.name)
+        .string("name", &owner.name)
         .string("deletionDate", &locale_time(at + 7 * DAY))
         .end();
     let ended = format!("SecretDeleteMessage:{}:{}", owner.id, locale_time(at + 7 * DAY));
     plan.call(place, at, &remover, Call::write("secretsmanager", "DeleteSecret", request, Some(response)));
-    plan.get_secret(Ask { outcome: Outcome::Deleted, ..Ask::new(at + 5 * HOUR, &caller, secret) });
     plan.service_event(at + 7 * DAY + 20 * MINUTE, secret, "StartSecretVersionDelete", &ended, None);
     plan.service_event(at + 7 * DAY + 21 * MINUTE, secret, "EndSecretVersionDelete", &ended, None);
 }

@@ -1,6 +1,7 @@
 //! What the organisation does on ordinary days. Nothing here may alert: every ordinary pair of reader and secret is first seen
 //! in the first twenty hours of the window, before any value changes, from an address that the policy allows.
 
+mod builders;
 mod ci;
 mod humans;
 mod lambdas;
@@ -12,8 +13,9 @@ mod scheduled;
 mod services;
 mod sync;
 mod terraform;
+pub(crate) mod units;
 
-pub(crate) use services::read_all;
+pub(crate) use services::{read_all, read_secrets};
 
 use crate::plan::Plan;
 
@@ -24,10 +26,12 @@ pub(crate) fn run(plan: &mut Plan<'_>, incidents: bool) {
     rotation::run(plan);
     lifecycle::run(plan);
     services::run(plan);
+    units::run(plan);
     lambdas::run(plan);
     scheduled::run(plan, incidents);
     ci::run(plan);
     terraform::run(plan);
     sync::run(plan);
     humans::run(plan);
+    builders::run(plan);
 }

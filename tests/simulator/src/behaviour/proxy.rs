@@ -7,7 +7,7 @@
 use rand::Rng;
 
 use crate::{
-    cast::{Host, ORGANISATION, PLATFORM, PROD, Place, endpoint},
+    cast::{Cast, Host, ORGANISATION, PLATFORM, PROD, Place, Style, Unit, endpoint},
     clock::{HOUR, civil},
     identity::{Caller, host},
     json::Object,
@@ -24,6 +24,15 @@ const RESOURCES: [(&str, &str); 4] = [
     ("GET", "/sendgrid/stats"),
 ];
 const CALLERS: [(&str, usize); 3] = [("svc-orders", 4), ("svc-payments", 2), ("svc-checkout", 3)];
+
+/// Who calls, and how many of the resources.
+pub(crate) fn callers(cast: &Cast) -> Vec<(String, usize)> {
+    let named = CALLERS.iter().map(|&(name, allowed)| (name.to_owned(), allowed));
+    let home = Place { account: PROD, region: "us-east-1" };
+    let at_home = |unit: &&Unit| unit.place == home && unit.is_running() && unit.style != Style::Function;
+    let units = cast.units.iter().filter(at_home).step_by(5).take(16);
+    named.chain(units.enumerate().map(|(index, unit)| (unit.role_name(), 1 + index % 3))).collect()
+}
 const HOSTILE: &str = "Mozilla/5.0 \"}; DROP TABLE access; -- \\\\\" onload=\"\\x41";
 
 /// One object that Firehose wrote.
@@ -50,16 +59,17 @@ pub(crate) fn access_logs(plan: &Plan<'_>) -> Vec<AccessLog> {
     let mut files = Vec::new();
     let mut sequence = 0_u32;
     let place = Place { account: PROD, region: "us-east-1" };
+    let known = callers(plan.cast);
     let mut from = plan.start;
     while from < plan.end {
         let until = (from + 6 * HOUR).min(plan.end);
         // A caller without a session yet uses one of its own; a pair is first seen in the first hours of the window.
-        let callers: Vec<_> = CALLERS
+        let callers: Vec<_> = known
             .iter()
-            .map(|&(name, allowed)| {
+            .map(|(name, allowed)| {
                 let fallback =
                     host(&mut random, plan.cast, plan.cast.role(PROD, "/", name), place, Host::Ecs, true, from);
-                (plan.session_of(name, from).unwrap_or(fallback), allowed)
+                (plan.session_of(name, from).unwrap_or(fallback), *allowed)
             })
             .collect();
         let mut calls = Vec::new();
@@ -74,12 +84,18 @@ pub(crate) fn access_logs(plan: &Plan<'_>) -> Vec<AccessLog> {
         for &(at, who, resource) in &calls {
             let first = from == plan.start;
             let hostile = !first && chance(&mut random, 0.001);
-            line(&mut random, plan.cast.seed, &callers[who].0, resource, at, first, hostile, &mut text);
+            let id = format!("{}=", alnum(&mut random, 15));
+            line(&mut random, plan.cast.seed, &callers[who].0, resource, at, &id, first, hostile, &mut text);
+        }
+        let mut lines = calls.len() as u64;
+        for call in plan.api_calls.iter().filter(|call| (from..until).contains(&call.at)) {
+            line(&mut random, plan.cast.seed, &call.caller, call.resource, call.at, &call.id, true, false, &mut text);
+            lines += 1;
         }
         sequence += 1;
-        if !calls.is_empty() {
+        if lines > 0 {
             let gzip = sequence.is_multiple_of(3);
-            files.push(AccessLog { path: path(&mut random, until, gzip), text, gzip, lines: calls.len() as u64 });
+            files.push(AccessLog { path: path(&mut random, until, gzip), text, gzip, lines });
         }
         from = until;
     }
@@ -114,6 +130,7 @@ fn line(
     caller: &Caller,
     resource: usize,
     at: i64,
+    id: &str,
     first: bool,
     hostile: bool,
     out: &mut String,
@@ -133,7 +150,7 @@ fn line(
     let written = Object::new()
         .raw("v", "1")
         .string("src", "apigw-rest")
-        .string("extId", &format!("{}=", alnum(random, 15)))
+        .string("extId", id)
         .string("reqId", &uuid(random))
         .string("t", &format!("{}", at * 1_000 + random.random_range(0..1_000)))
         .string("owner", HOME.account)

@@ -13,6 +13,7 @@ use crate::{
 /// Fixes when every rotating secret gets its values. The first rotation is in the first week, so that the rotation function is
 /// a known reader afterwards; later ones follow every thirty days.
 pub(super) fn schedule(plan: &mut Plan<'_>) {
+    schedule_steady(plan);
     for secret in 0..plan.cast.secrets.len() {
         let Fate::Rotated(thirds) = plan.cast.secrets[secret].fate else { continue };
         let hours = if plan.days() >= 9 { thirds * 8 } else { 29 + thirds * (plan.days() * 24 - 62) / 20 };
@@ -21,6 +22,51 @@ pub(super) fn schedule(plan: &mut Plan<'_>) {
             plan.schedule(secret, at, "rotation");
             at += 30 * DAY + plan.random.random_range(0..20 * MINUTE);
         }
+    }
+}
+
+/// Days between the rotations of what is rotated steadily.
+pub(crate) const STEADY_DAYS: i64 = 7;
+
+/// Secrets that are rotated every week, the first half of the window long, after a call that says so.
+fn schedule_steady(plan: &mut Plan<'_>) {
+    if plan.days() < 30 {
+        return;
+    }
+    for secret in 0..plan.cast.secrets.len() {
+        if !matches!(plan.cast.secrets[secret].fate, Fate::Stalled | Fate::Cancelled) {
+            continue;
+        }
+        let mut at = plan.start + 40 * HOUR + plan.random.random_range(0..30 * MINUTE);
+        while at < plan.start + plan.days() * DAY / 2 {
+            plan.schedule(secret, at, "rotation");
+            at += STEADY_DAYS * DAY + plan.random.random_range(0..20 * MINUTE);
+        }
+    }
+}
+
+/// The calls that put the weekly schedules in force.
+fn put_in_force(plan: &mut Plan<'_>) {
+    for secret in 0..plan.cast.secrets.len() {
+        let owner = &plan.cast.secrets[secret];
+        if !matches!(owner.fate, Fate::Stalled | Fate::Cancelled) || plan.rotations_of(secret).is_empty() {
+            continue;
+        }
+        let at = plan.start + 10 * HOUR;
+        let role = plan.cast.role(owner.place.account, "/", "terraform-apply");
+        let caller = crate::identity::terraform(&mut plan.random, role, at);
+        let lambda = format!(
+            "arn:aws:lambda:{}:{}:function:rotation-db-{}",
+            owner.place.region, owner.place.account, owner.place.region
+        );
+        let request = Object::new()
+            .string("secretId", &owner.id)
+            .string("rotationLambdaARN", &lambda)
+            .raw("rotationRules", &format!(r#"{{"automaticallyAfterDays":{STEADY_DAYS}}}"#))
+            .flag("rotateImmediately", false)
+            .end();
+        let response = Object::new().string("arn", &owner.id).string("name", &owner.name).end();
+        plan.call(owner.place, at, &caller, Call::write("secretsmanager", "RotateSecret", request, Some(response)));
     }
 }
 
@@ -37,6 +83,7 @@ pub(crate) fn request_id(secret: &Secret, version: &str) -> String {
 }
 
 pub(super) fn run(plan: &mut Plan<'_>) {
+    put_in_force(plan);
     let rotations: Vec<_> = plan.rotations.iter().filter(|rotation| rotation.how == "rotation").cloned().collect();
     for rotation in rotations {
         let Some(version) = rotation.version else { continue };
@@ -58,7 +105,7 @@ pub(super) fn run(plan: &mut Plan<'_>) {
             .string("moveToVersionId", &version)
             .string("removeFromVersionId", &old)
             .end();
-        let response = Object::new().string("arn", &owner.id).string("name", owner.name).end();
+        let response = Object::new().string("arn", &owner.id).string("name", &owner.name).end();
         plan.call(
             owner.place,
             at,
@@ -66,15 +113,10 @@ pub(super) fn run(plan: &mut Plan<'_>) {
             Call::write("secretsmanager", "UpdateSecretVersionStage", request, Some(response)),
         );
         plan.service_event(at + 2, secret, "RotationSucceeded", &id, None);
-        plan.label(
-            "post_rotation_access",
-            false,
-            Some(&caller),
-            &[secret],
-            at - 20,
-            reads,
-            "the rotation function's own reads",
-        );
+        for rule in ["post_rotation_access", "stale_version_read"] {
+            let why = "the rotation function's own reads";
+            plan.label(rule, false, Some(&caller), &[secret], at - 20, reads.clone(), why);
+        }
     }
 }
 

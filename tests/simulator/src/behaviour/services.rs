@@ -51,14 +51,26 @@ fn deploy(plan: &mut Plan<'_>, index: usize, service: &Service, at: i64) {
 /// Reads secrets one by one and parameters ten at a time. Returns the event ids.
 pub(crate) fn read_all(plan: &mut Plan<'_>, caller: &Caller, names: &[&str], form: Form, at: i64) -> Vec<String> {
     let secrets: Vec<_> = names.iter().map(|name| plan.cast.secret(name)).collect();
+    read_secrets(plan, caller, caller, &secrets, form, at)
+}
+
+/// The same by index, with the caller as it stands before Parameter Store, which may be reached another way.
+pub(crate) fn read_secrets(
+    plan: &mut Plan<'_>,
+    caller: &Caller,
+    parameter_caller: &Caller,
+    secrets: &[usize],
+    form: Form,
+    at: i64,
+) -> Vec<String> {
     let (managed, parameters): (Vec<usize>, Vec<usize>) =
-        secrets.into_iter().partition(|&secret| plan.cast.secrets[secret].kind == Kind::Manager);
+        secrets.iter().copied().partition(|&secret| plan.cast.secrets[secret].kind == Kind::Manager);
     let mut events = Vec::new();
     for (step, secret) in managed.into_iter().enumerate() {
         events.push(plan.get_secret(Ask { form, ..Ask::new(at + step as i64 / 3, caller, secret) }));
     }
     for some in parameters.chunks(10) {
-        events.push(plan.get_parameters(at + 2, caller, some, Outcome::Ok));
+        events.push(plan.get_parameters(at + 2, parameter_caller, some, Outcome::Ok));
     }
     events
 }
@@ -66,7 +78,7 @@ pub(crate) fn read_all(plan: &mut Plan<'_>, caller: &Caller, names: &[&str], for
 /// One task that read its key when it started and has run ever since.
 fn licensing(plan: &mut Plan<'_>) {
     let names: Vec<_> =
-        plan.cast.secrets.iter().filter(|secret| secret.fate == Fate::StartTime).map(|secret| secret.name).collect();
+        plan.cast.secrets.iter().filter(|secret| secret.fate == Fate::StartTime).map(|secret| &*secret.name).collect();
     let place = Place { account: crate::cast::PROD, region: "us-east-1" };
     let role = plan.cast.role(place.account, "/", "svc-licensing");
     let at = plan.start + 9 * HOUR + 17 * MINUTE;

@@ -32,8 +32,9 @@ fn refresh(plan: &mut Plan<'_>, account: &'static str, at: i64) {
     let mut at = at;
     for secret in 0..plan.cast.secrets.len() {
         let owner = &plan.cast.secrets[secret];
-        let gone = owner.fate == Fate::New
-            || plan.deleted.iter().any(|&(deleted, when)| deleted == secret && when < at + HOUR);
+        let unborn =
+            owner.fate == Fate::New && !plan.created.iter().any(|&(created, when)| created == secret && when < at);
+        let gone = unborn || plan.deleted.iter().any(|&(deleted, when)| deleted == secret && when < at + HOUR);
         if owner.place.account != account || gone {
             continue;
         }
@@ -46,7 +47,7 @@ fn refresh(plan: &mut Plan<'_>, account: &'static str, at: i64) {
                 plan.get_secret(Ask::new(at, &caller, secret));
             }
         } else {
-            parameter(plan, at, &caller, owner.place, owner.name);
+            parameter(plan, at, &caller, owner.place, &owner.name);
         }
     }
 }

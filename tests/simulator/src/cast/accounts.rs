@@ -71,6 +71,16 @@ pub(crate) fn nat_address(random: &mut Random, place: Place) -> String {
     format!("198.18.{}.{}", net(place), random.random_range(1..5_u8))
 }
 
+/// The other public addresses of a place: a second gateway that deploys take turns with.
+pub(crate) fn green_nat_address(random: &mut Random, place: Place) -> String {
+    format!("198.18.{}.{}", net(place) + 100, random.random_range(1..5_u8))
+}
+
+/// A build machine of a provider whose range is large: hardly ever from the same network again.
+pub(crate) fn hosted_runner_address(random: &mut Random) -> String {
+    format!("198.19.{}.{}", random.random_range(0..255_u8), random.random_range(1..255_u8))
+}
+
 /// A hosted build machine: another address every time, from the provider's range.
 pub(crate) fn ci_address(random: &mut Random) -> String {
     format!("192.0.2.{}", random.random_range(1..255_u8))

@@ -4,14 +4,16 @@
 //! mentioned. The addresses are from the blocks reserved for documentation, benchmarks and private networks.
 
 mod accounts;
+mod fleet;
 mod policy;
 mod secrets;
 mod services;
 
 pub(crate) use accounts::{
     DATA, FOREIGN_V4, FOREIGN_V6, GAP_PLACE, ORGANISATION, PLATFORM, PROD, Place, SECURITY, STAGING, STREAMS, Stream,
-    ci_address, endpoint, nat_address, office_address, private_address,
+    ci_address, endpoint, green_nat_address, hosted_runner_address, nat_address, office_address, private_address,
 };
+pub(crate) use fleet::{Egress, People, Style, Unit};
 #[cfg(test)]
 pub(crate) use policy::in_cidr;
 pub(crate) use policy::{NETWORKS, SYNC_AGENTS, UPKEEP, config_toml, glob};
@@ -40,11 +42,18 @@ impl Role {
 pub(crate) struct Cast {
     pub(crate) seed: u64,
     pub(crate) secrets: Vec<Secret>,
+    /// Services beyond the table.
+    pub(crate) units: Vec<Unit>,
+    /// Permission sets beyond the table.
+    pub(crate) people: Vec<People>,
 }
 
 impl Cast {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, secrets: secrets(seed) }
+    /// The table, and so many secrets in all with the services and people they belong to.
+    pub(crate) fn new(seed: u64, size: usize) -> Self {
+        let mut secrets = secrets(seed);
+        let (units, people) = fleet::fleet(seed, size, &mut secrets);
+        Self { seed, secrets, units, people }
     }
 
     /// The index of a secret of the table.

@@ -20,7 +20,7 @@ pub(crate) const NETWORKS: &[Network] = &[
     Network {
         secrets: &["*"],
         principals: &["arn:aws:iam::*:role/github-actions-*", "arn:aws:iam::*:role/terraform-*"],
-        cidrs: &["192.0.2.0/24"],
+        cidrs: &["192.0.2.0/24", "198.19.0.0/16"],
         with_endpoints: false,
     },
     Network {
@@ -32,7 +32,7 @@ pub(crate) const NETWORKS: &[Network] = &[
     Network {
         secrets: &["arn:aws:secretsmanager:*:527316084912:*", "arn:aws:ssm:*:527316084912:*"],
         principals: &["*"],
-        cidrs: &["10.20.0.0/15", "10.22.0.0/16", "10.40.0.0/16", "198.18.20.0/22"],
+        cidrs: &["10.20.0.0/15", "10.22.0.0/16", "10.40.0.0/16", "198.18.20.0/22", "198.18.120.0/22"],
         with_endpoints: true,
     },
     Network { secrets: &["*"], principals: &["*"], cidrs: &["10.0.0.0/8", "198.18.0.0/15"], with_endpoints: true },
@@ -40,7 +40,7 @@ pub(crate) const NETWORKS: &[Network] = &[
 
 pub(crate) const UPKEEP: &[&str] =
     &["arn:aws:iam::*:role/rotation-*", "arn:aws:iam::*:role/terraform-*", "arn:aws:iam::*:role/keytrail-auditor"];
-pub(crate) const SYNC_AGENTS: &[&str] = &["arn:aws:iam::*:role/external-secrets"];
+pub(crate) const SYNC_AGENTS: &[&str] = &["arn:aws:iam::*:role/external-secrets*"];
 
 /// The fragment of the configuration.
 pub(crate) fn config_toml(seed: u64) -> String {
@@ -56,8 +56,32 @@ pub(crate) fn config_toml(seed: u64) -> String {
         out.push_str(&format!("vpc_endpoints = {}\n\n", strings(allowed)));
     }
     out.push_str(&format!("[readers]\nupkeep = {}\nsync_agents = {}\n", strings(UPKEEP), strings(SYNC_AGENTS)));
+    out.push_str(RULES);
     out
 }
+
+/// What the organisation tells the rules: its bait, its production accounts, and who comes from anywhere.
+const RULES: &str = r#"
+[rules.decoy_read]
+decoys = ["backup/root-credentials", "vault/break-glass-admin", "/payments/card-master-key"]
+
+[rules.human_read]
+accounts = ["527316084912"]
+
+[rules.proxy_bypass]
+secrets = ["proxy/*"]
+proxies = ["arn:aws:iam::*:role/service-role/lambda-secrets-proxy"]
+
+[rules.direct_decrypt]
+expected = ["arn:aws:iam::*:role/svc-payments-fraud-batch"]
+
+[rules.secret_policy_opened]
+accounts = ["418204159035", "527316084912", "639042817760", "704418293651", "815530274409"]
+organisations = ["o-4kt9x2mz7q"]
+
+[rules.new_network]
+roaming = ["arn:aws:iam::*:role/github-actions-*"]
+"#;
 
 /// Whether `*` and the letters of the pattern cover the text.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {

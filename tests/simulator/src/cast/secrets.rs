@@ -30,12 +30,20 @@ pub(crate) enum Fate {
     StartTime,
     /// Only ever reached through a path read that names nothing.
     ByPath,
+    /// Read on the first day, and then by nobody for a long time.
+    Dormant,
+    /// Rotated every week until somebody switches the function off.
+    Stalled,
+    /// Rotated every week until the schedule is cancelled.
+    Cancelled,
+    /// Bait: nothing is configured with it, so nobody has a reason to read it.
+    Decoy,
 }
 
 /// A secret of the table.
 #[derive(Debug, Clone)]
 pub(crate) struct Secret {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) place: Place,
     pub(crate) fate: Fate,
@@ -145,30 +153,30 @@ const TABLE: &[Row] = &[
     (SECURITY, USE1, Kind::Manager, Fate::Ordinary, &["sec/siem-token"]),
 ];
 
+impl Secret {
+    /// A secret with the identifiers that follow from the seed and its name.
+    pub(super) fn new(seed: u64, place: Place, kind: Kind, fate: Fate, name: &str) -> Self {
+        let Place { account, region } = place;
+        let key = uuid(&mut random_for(seed, &format!("key {account} {region}")));
+        let id = match kind {
+            Kind::Manager => {
+                let suffix = alnum(&mut random_for(seed, &format!("suffix {account} {region} {name}")), 6);
+                format!("arn:aws:secretsmanager:{region}:{account}:secret:{name}-{suffix}")
+            }
+            Kind::Secure | Kind::Plain => {
+                format!("arn:aws:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/'))
+            }
+        };
+        let key_arn = format!("arn:aws:kms:{region}:{account}:key/{key}");
+        Self { name: name.to_owned(), kind, place, fate, id, key_arn }
+    }
+}
+
 /// The whole table, with the identifiers of one seed.
 pub(crate) fn secrets(seed: u64) -> Vec<Secret> {
     let mut all = Vec::new();
     for &(account, region, kind, fate, names) in TABLE {
-        let key = uuid(&mut random_for(seed, &format!("key {account} {region}")));
-        for &name in names {
-            let id = match kind {
-                Kind::Manager => {
-                    let suffix = alnum(&mut random_for(seed, &format!("suffix {account} {region} {name}")), 6);
-                    format!("arn:aws:secretsmanager:{region}:{account}:secret:{name}-{suffix}")
-                }
-                Kind::Secure | Kind::Plain => {
-                    format!("arn:aws:ssm:{region}:{account}:parameter/{}", name.trim_start_matches('/'))
-                }
-            };
-            all.push(Secret {
-                name,
-                kind,
-                place: Place { account, region },
-                fate,
-                id,
-                key_arn: format!("arn:aws:kms:{region}:{account}:key/{key}"),
-            });
-        }
+        all.extend(names.iter().map(|name| Secret::new(seed, Place { account, region }, kind, fate, name)));
     }
     all
 }

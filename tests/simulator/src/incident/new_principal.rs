@@ -6,7 +6,7 @@ use crate::{
     cast::{Host, PLATFORM, PROD, Place},
     clock::{DAY, HOUR},
     identity::{host, person},
-    plan::{Ask, Form, Outcome, Plan},
+    plan::{Ask, Case, Form, Outcome, Plan},
 };
 
 const RULE: &str = "new_principal";
@@ -46,15 +46,9 @@ fn bypass(plan: &mut Plan<'_>) {
     let caller = person(&mut plan.random, role, "dave.kim", at);
     let secret = plan.cast.secret("proxy/stripe-key");
     let event = plan.get_secret(Ask { form: Form::Name, ..Ask::new(at, &caller, secret) });
-    plan.label(
-        RULE,
-        true,
-        Some(&caller),
-        &[secret],
-        at,
-        vec![event],
-        "a person reads the proxied credential directly, for the first time",
-    );
+    let why = "a person reads the proxied credential directly, for the first time";
+    let case = Case { caller: Some(&caller), secrets: &[secret], at, events: vec![event], why };
+    plan.expect(&[RULE, "proxy_bypass"], &case);
 }
 
 /// A new service takes over twelve secrets that another has read all along: one alert.
@@ -65,7 +59,7 @@ fn second_gateway(plan: &mut Plan<'_>) {
         .secrets
         .iter()
         .filter(|secret| secret.name.contains("shared/partner-"))
-        .map(|secret| secret.name)
+        .map(|secret| &*secret.name)
         .collect();
     let role = plan.cast.role(PROD, "/", "svc-partner-gateway-v2");
     let mut at = first;

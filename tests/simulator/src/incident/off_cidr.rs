@@ -5,7 +5,7 @@ use crate::{
     cast::{DATA, FOREIGN_V4, FOREIGN_V6, Place, STAGING},
     clock::MINUTE,
     identity::{person, user},
-    plan::{Ask, Form, Outcome, Plan},
+    plan::{Ask, Case, Form, Outcome, Plan},
 };
 
 const RULE: &str = "off_cidr_use";
@@ -30,15 +30,9 @@ fn stolen_session(plan: &mut Plan<'_>) {
         let at = at + step as i64 * 7 * MINUTE;
         events.push(plan.get_secret(Ask { form: Form::Name, ..Ask::new(at, &caller, secret) }));
     }
-    plan.label(
-        RULE,
-        true,
-        Some(&caller),
-        &secrets,
-        at,
-        events,
-        "an instance's role session is used from a foreign network for the secrets it always reads",
-    );
+    let why = "an instance's role session is used from a foreign network for the secrets it always reads";
+    let case = Case { caller: Some(&caller), secrets: &secrets, at, events, why };
+    plan.expect(&[RULE, "credential_used_elsewhere"], &case);
 }
 
 /// A person's session from a foreign IPv6 network.

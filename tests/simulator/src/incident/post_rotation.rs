@@ -9,7 +9,7 @@ use crate::{
     clock::{DAY, HOUR},
     identity::{host, person},
     json::Object,
-    plan::{Ask, Call, Plan, Rotation, Version},
+    plan::{Ask, Call, Case, Plan, Rotation, Version},
     random::uuid,
 };
 
@@ -21,7 +21,9 @@ pub(super) fn run(plan: &mut Plan<'_>) {
     within_grace(plan);
     newcomer(plan);
     stale_consumer(plan);
+    stuck(plan);
     failed(plan);
+    mended(plan);
     never_ended(plan);
 }
 
@@ -61,7 +63,8 @@ fn old_versions(plan: &mut Plan<'_>) {
             }
         };
         let event = plan.get_secret(Ask { version, ..Ask::new(at, &caller, secret) });
-        plan.label(RULE, true, Some(&caller), &[secret], at, vec![event], why);
+        let case = Case { caller: Some(&caller), secrets: &[secret], at, events: vec![event], why };
+        plan.expect(&[RULE], &case);
     }
 }
 
@@ -75,7 +78,7 @@ fn keep_label(plan: &mut Plan<'_>, secret: usize, at: i64, version: &str) {
         .string("versionStage", "RELEASE")
         .string("moveToVersionId", version)
         .end();
-    let response = Object::new().string("arn", &owner.id).string("name", owner.name).end();
+    let response = Object::new().string("arn", &owner.id).string("name", &owner.name).end();
     plan.call(
         owner.place,
         at,
@@ -90,15 +93,9 @@ fn within_grace(plan: &mut Plan<'_>) {
     let Some(caller) = plan.session_of("svc-payments", at) else { return };
     let old = plan.current(secret, rotation.at - 1);
     let event = plan.get_secret(Ask { version: Version::Stage("AWSPREVIOUS", old), ..Ask::new(at, &caller, secret) });
-    plan.label(
-        RULE,
-        false,
-        Some(&caller),
-        &[secret],
-        at,
-        vec![event],
-        "the previous version is read five hours after the rotation, inside the grace",
-    );
+    let why = "the previous version is read five hours after the rotation, inside the grace";
+    let case = Case { caller: Some(&caller), secrets: &[secret], at, events: vec![event], why };
+    plan.quiet(&[RULE, "stale_version_read"], &[], &case);
 }
 
 /// Somebody who never read the secret reads the new value two days after a rotation.
@@ -133,8 +130,48 @@ fn stale_consumer(plan: &mut Plan<'_>) {
     }
 }
 
+/// A job that has pinned the version of its first day reads on with it when everybody else has moved on.
+fn stuck(plan: &mut Plan<'_>) {
+    let place = Place { account: PROD, region: "us-east-1" };
+    let Some((secret, rotation)) = rotation_before(plan, "payments/db", 12.0) else { return };
+    let role = plan.cast.role(PROD, "/", "svc-payments-reconcile");
+    let old = plan.current(secret, rotation.at - 1);
+    let mut events = Vec::new();
+    let mut last = None;
+    for day in 0..plan.days() {
+        let at = plan.start + day * DAY + 15 * HOUR + plan.random.random_range(0..600);
+        let caller = host(&mut plan.random, plan.cast, role.clone(), place, Host::Ec2, true, at);
+        let is_old = (rotation.at + 2 * HOUR..rotation.at + 12 * DAY).contains(&at);
+        let version = if is_old { Version::Id(old.clone()) } else { Version::Current };
+        let event = plan.get_secret(Ask { version, ..Ask::new(at, &caller, secret) });
+        if is_old && at > rotation.at + DAY {
+            events.push(event);
+        }
+        last = Some(caller);
+    }
+    let why = "a job reads a superseded version every day for nearly two weeks while the others have the new one";
+    let at = rotation.at + DAY;
+    let case = Case { caller: last.as_ref(), secrets: &[secret], at, events, why };
+    plan.expect(&[RULE, "stale_version_read"], &case);
+}
+
+/// A rotation fails and succeeds when it is tried again an hour later.
+fn mended(plan: &mut Plan<'_>) {
+    let Some((secret, rotation)) = rotation_before(plan, "users/db", 0.5) else { return };
+    let at = rotation.at - HOUR;
+    let version = uuid(&mut plan.random);
+    let id = request_id(&plan.cast.secrets[secret], &version);
+    let started = plan.service_event(at - 25, secret, "RotationStarted", &id, None);
+    let message =
+        format!("arn:aws:lambda:us-east-1:{PROD}:function:rotation-db-us-east-1 failed during the setSecret step.");
+    let ended = plan.service_event(at, secret, "RotationFailed", &id, Some(&message));
+    let why = "a rotation fails once and succeeds an hour later";
+    let case = Case { caller: None, secrets: &[secret], at: at - 25, events: vec![started, ended], why };
+    plan.quiet(&["rotation_failed"], &[RULE], &case);
+}
+
 fn failed(plan: &mut Plan<'_>) {
-    let Some(at) = plan.moment(0.48, 1.8, 0.5) else { return };
+    let Some(at) = plan.moment(0.48, 1.8, 1.5) else { return };
     let secret = plan.cast.secret("checkout/session-key");
     let version = uuid(&mut plan.random);
     let caller = rotator(plan, secret, at);
@@ -144,15 +181,14 @@ fn failed(plan: &mut Plan<'_>) {
     let message =
         format!("arn:aws:lambda:us-east-1:{PROD}:function:rotation-db-us-east-1 failed during the setSecret step.");
     let ended = plan.service_event(at + 3, secret, "RotationFailed", &id, Some(&message));
-    plan.label(
-        RULE,
-        true,
-        None,
-        &[secret],
-        at - 25,
-        vec![started, ended],
-        "a rotation failed at setSecret; the old value is still current",
-    );
+    // Tried once more a day later, in vain.
+    let again = request_id(&plan.cast.secrets[secret], &uuid(&mut plan.random));
+    let once_more = plan.service_event(at + DAY, secret, "RotationStarted", &again, None);
+    let failed_again = plan.service_event(at + DAY + 40, secret, "RotationFailed", &again, Some(&message));
+    let why = "a rotation failed twice in a row; the old value is still current";
+    let events = vec![started, ended, once_more, failed_again];
+    let case = Case { caller: None, secrets: &[secret], at: at - 25, events, why };
+    plan.expect(&[RULE, "rotation_failed"], &case);
 }
 
 fn never_ended(plan: &mut Plan<'_>) {
@@ -172,7 +208,7 @@ fn never_ended(plan: &mut Plan<'_>) {
         .flag("rotateImmediately", true)
         .end();
     let response =
-        Object::new().string("arn", &owner.id).string("name", owner.name).string("versionId", &version).end();
+        Object::new().string("arn", &owner.id).string("name", &owner.name).string("versionId", &version).end();
     let asked =
         plan.call(owner.place, at, &person, Call::write("secretsmanager", "RotateSecret", request, Some(response)));
     let started = plan.service_event(at + 1, secret, "RotationStarted", &id, None);

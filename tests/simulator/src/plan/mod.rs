@@ -4,10 +4,12 @@
 //! that verdicts are computed from and that the tests judge the labels with. An event outside the window, or in the hole of
 //! [`GAP_PLACE`], is neither delivered nor in the ledger.
 
+mod cases;
 mod reads;
 mod verdicts;
 mod writes;
 
+pub(crate) use cases::Case;
 pub(crate) use reads::{Ask, Form, Outcome, Version};
 pub use writes::FAKE_SESSION_TOKEN_MARK;
 pub(crate) use writes::{Call, fake_session_token};
@@ -52,6 +54,16 @@ pub(crate) struct Access {
     pub(crate) version: Option<String>,
 }
 
+/// A call of the proxied API that is planted in the access logs.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiCall {
+    pub(crate) at: i64,
+    pub(crate) caller: Caller,
+    pub(crate) resource: usize,
+    /// The request's id in the log.
+    pub(crate) id: String,
+}
+
 /// A change of a secret's value.
 #[derive(Debug, Clone)]
 pub(crate) struct Rotation {
@@ -76,6 +88,14 @@ pub(crate) struct Plan<'c> {
     pub(crate) labels: Vec<Label>,
     /// Sessions of services, in the order they began to be planned.
     pub(crate) sessions: Vec<(i64, Caller)>,
+    /// Paths of Parameter Store that consumers read as a whole, with the place and the time.
+    paths: Vec<(Place, String, i64)>,
+    /// Calls of the proxied API that are planted.
+    pub(crate) api_calls: Vec<ApiCall>,
+    /// Whether access logs are written.
+    pub(crate) access_logs: bool,
+    /// Units that something was planted on.
+    taken: BTreeSet<String>,
     /// Versions of each secret with the time they became current, in order.
     versions: Vec<Vec<(i64, String)>>,
     kept: BTreeSet<String>,
@@ -103,6 +123,10 @@ impl<'c> Plan<'c> {
             gap,
             labels: Vec::new(),
             sessions: Vec::new(),
+            paths: Vec::new(),
+            api_calls: Vec::new(),
+            access_logs: true,
+            taken: BTreeSet::new(),
             versions,
             kept: BTreeSet::new(),
         }
@@ -135,6 +159,12 @@ impl<'c> Plan<'c> {
             self.events.push(Planned { at, place, json, slips });
         }
         delivered
+    }
+
+    /// Adds a call of the proxied API; its id can be labelled.
+    pub(crate) fn add_api_call(&mut self, call: ApiCall) {
+        self.kept.insert(call.id.clone());
+        self.api_calls.push(call);
     }
 
     /// The version that is current at this moment.
@@ -197,7 +227,11 @@ impl<'c> Plan<'c> {
             principal_id: caller.map(Caller::principal),
             secret_ids: secrets.iter().map(|&secret| self.cast.secrets[secret].id.clone()).collect(),
             first_event_at: rfc3339(at),
+            last_event_at: None,
+            account_id: None,
+            region: None,
             event_ids,
+            also: Vec::new(),
             why: why.to_owned(),
         });
     }

@@ -5,7 +5,7 @@
 
 use rand::Rng;
 
-use super::{Access, Plan};
+use super::{Access, Call, Plan};
 use crate::{
     cast::{Kind, SYNC_AGENTS, Secret, UPKEEP, glob},
     identity::Caller,
@@ -63,7 +63,7 @@ fn typed(secret: &Secret, form: Form) -> String {
     match form {
         Form::Full => secret.id.clone(),
         Form::Partial => secret.id.rsplit_once('-').map_or(secret.id.clone(), |(stem, _)| stem.to_owned()),
-        Form::Name => secret.name.to_owned(),
+        Form::Name => secret.name.clone(),
     }
 }
 
@@ -93,7 +93,7 @@ fn write_decrypt(
         .string("type", "AWS::KMS::Key")
         .string("ARN", &secret.key_arn)
         .end();
-    let identity = if outside { caller.seen_from_outside() } else { caller.forwarded(random, service) };
+    let identity = if outside { caller.seen_from_outside(Some(service)) } else { caller.forwarded(random, service) };
     Record {
         identity: &identity,
         at,
@@ -127,7 +127,7 @@ impl Plan<'_> {
         let crossing = caller.account() != owner.place.account;
         let shared = crossing.then(|| uuid(&mut self.random));
         for outside in [false, true] {
-            if outside && !crossing {
+            if (outside && !crossing) || (!outside && caller.is_foreign()) {
                 continue;
             }
             let id = uuid(&mut self.random);
@@ -214,11 +214,11 @@ impl Plan<'_> {
         let mut first = String::new();
         let mut kept = false;
         for outside in [false, true] {
-            if outside && !crossing {
+            if (outside && !crossing) || (!outside && caller.is_foreign()) {
                 continue;
             }
             let event_id = uuid(&mut self.random);
-            let identity = if outside { caller.seen_from_outside() } else { caller.identity() };
+            let identity = if outside { caller.seen_from_outside(None) } else { caller.identity() };
             let account = if outside { place.account } else { caller.account() };
             let json = Record {
                 version: if old { "1.09" } else { "1.11" },
@@ -247,7 +247,7 @@ impl Plan<'_> {
             let mut trail = place;
             trail.account = account;
             let delivered = self.emit(trail, at, &event_id, json, false);
-            if !outside {
+            if !outside || caller.is_foreign() {
                 first = event_id;
                 kept = delivered;
             }
@@ -272,7 +272,7 @@ impl Plan<'_> {
     ) -> String {
         let Some(&first) = parameters.first() else { return String::new() };
         let place = self.cast.secrets[first].place;
-        let names: Vec<_> = parameters.iter().map(|&parameter| self.cast.secrets[parameter].name).collect();
+        let names: Vec<_> = parameters.iter().map(|&parameter| self.cast.secrets[parameter].name.as_str()).collect();
         let single = parameters.len() == 1;
         let request =
             if single { Object::new().string("name", names[0]) } else { Object::new().raw("names", &strings(&names)) };
@@ -327,8 +327,8 @@ impl Plan<'_> {
     }
 
     /// `GetParametersByPath`: the names under the path are not logged; `SecureString`s leave KMS evidence.
-    pub(crate) fn get_path(&mut self, at: i64, caller: &Caller, path: &str, under: &[usize]) {
-        let Some(&first) = under.first() else { return };
+    pub(crate) fn get_path(&mut self, at: i64, caller: &Caller, path: &str, under: &[usize]) -> String {
+        let Some(&first) = under.first() else { return String::new() };
         let place = self.cast.secrets[first].place;
         let request = Object::new()
             .string("path", path)
@@ -362,7 +362,40 @@ impl Plan<'_> {
                     self.evidence(at, caller, parameter, "");
                 }
             }
+            self.paths.push((place, path.to_owned(), at));
         }
+        event_id
+    }
+
+    /// `GetParameter` without decryption: the answer is ciphertext, and KMS sees nothing.
+    pub(crate) fn get_ciphertext(&mut self, at: i64, caller: &Caller, parameter: usize) -> String {
+        let owner = &self.cast.secrets[parameter];
+        let place = owner.place;
+        let resource = Object::new().string("ARN", &owner.id).string("accountId", place.account).end();
+        let request = Object::new().string("name", &owner.name).flag("withDecryption", false).end();
+        let mut call = Call::read("ssm", "GetParameter", Some(request));
+        call.resources = Some(format!("[{resource}]"));
+        let event_id = self.call(place, at, caller, call);
+        if self.delivered(place, at) {
+            self.account_for(at, &event_id, caller, parameter, true, None);
+        }
+        event_id
+    }
+
+    /// A `Decrypt` that the caller makes itself, with the encryption context of a parameter.
+    pub(crate) fn decrypt_by_hand(&mut self, at: i64, caller: &Caller, parameter: usize) -> String {
+        let owner = &self.cast.secrets[parameter];
+        let context = Object::new().string("PARAMETER_ARN", &owner.id).end();
+        let request =
+            Object::new().string("encryptionAlgorithm", "SYMMETRIC_DEFAULT").raw("encryptionContext", &context).end();
+        let key = Object::new()
+            .string("accountId", owner.place.account)
+            .string("type", "AWS::KMS::Key")
+            .string("ARN", &owner.key_arn)
+            .end();
+        let mut call = Call::read("kms", "Decrypt", Some(request));
+        call.resources = Some(format!("[{key}]"));
+        self.call(owner.place, at, caller, call)
     }
 
     /// A secret of Secrets Manager read through Parameter Store's pass-through name.

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Plan;
+use super::{Access, Plan};
 use crate::{
-    cast::{Fate, GAP_PLACE},
+    cast::{Fate, GAP_PLACE, Kind},
     clock::{DAY, rfc3339},
     labels::{StaleConsumers, Unused},
 };
@@ -13,6 +13,15 @@ use crate::{
 const WINDOW_DAYS: i64 = 90;
 
 impl Plan<'_> {
+    /// The ledger, secret by secret.
+    fn by_secret(&self) -> Vec<Vec<&Access>> {
+        let mut all = vec![Vec::new(); self.cast.secrets.len()];
+        for access in &self.ledger {
+            all[access.secret].push(access);
+        }
+        all
+    }
+
     /// The verdict on each secret that is neither deleted nor too young to judge.
     pub(crate) fn unused(&self) -> Unused {
         let mut verdicts = Unused::default();
@@ -22,21 +31,27 @@ impl Plan<'_> {
         }
         let since = self.end - WINDOW_DAYS * DAY;
         let gap = self.gap.is_some_and(|(_, until)| until > since);
+        let accesses = self.by_secret();
         for (index, secret) in self.cast.secrets.iter().enumerate() {
-            if secret.fate == Fate::Deleted {
+            let unborn = secret.fate == Fate::New && !self.created.iter().any(|(created, _)| *created == index);
+            if secret.fate == Fate::Deleted || unborn || self.deleted.iter().any(|(deleted, _)| *deleted == index) {
                 continue;
             }
-            let recent: Vec<_> = self
-                .ledger
-                .iter()
-                .filter(|access| access.secret == index && access.ok && !access.upkeep && access.at >= since)
-                .collect();
+            let recent: Vec<_> =
+                accesses[index].iter().filter(|access| access.ok && !access.upkeep && access.at >= since).collect();
+            let swept = secret.kind != Kind::Manager
+                && self.paths.iter().any(|(place, path, at)| {
+                    let below = secret.name.trim_start_matches('/').starts_with(path.trim_start_matches('/'));
+                    *place == secret.place && below && *at >= since
+                });
             let list = if recent.iter().any(|access| !access.sync) {
                 &mut verdicts.used
             } else if (gap && secret.place == GAP_PLACE) || secret.fate == Fate::ByPath {
                 &mut verdicts.cannot_tell
             } else if !recent.is_empty() {
                 &mut verdicts.sync_only
+            } else if swept {
+                &mut verdicts.cannot_tell
             } else if secret.fate == Fate::StartTime {
                 &mut verdicts.start_time_reader
             } else {
@@ -50,15 +65,14 @@ impl Plan<'_> {
     /// For each change of value: who read the value before it and nothing since.
     pub(crate) fn stale_consumers(&self) -> Vec<StaleConsumers> {
         let mut found = Vec::new();
-        for index in 0..self.cast.secrets.len() {
+        let accesses = self.by_secret();
+        for (index, accesses) in accesses.iter().enumerate() {
             let mut before = i64::MIN;
             for rotation in self.rotations_of(index) {
                 let reads = |from: i64, until: i64| -> BTreeSet<&str> {
-                    self.ledger
+                    accesses
                         .iter()
-                        .filter(|access| {
-                            access.secret == index && access.ok && !access.upkeep && (from..until).contains(&access.at)
-                        })
+                        .filter(|access| access.ok && !access.upkeep && (from..until).contains(&access.at))
                         // Another look at an old version does not fetch the new one.
                         .filter(|access| {
                             access.version.as_ref().is_none_or(|version| *version == self.current(index, access.at))

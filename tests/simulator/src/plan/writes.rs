@@ -97,7 +97,7 @@ impl Plan<'_> {
         let identity =
             Object::new().string("accountId", place.account).string("invokedBy", "secretsmanager.amazonaws.com").end();
         let additional = if name.contains("Delete") {
-            Object::new().string("ARN", &owner.id).string("Name", owner.name).end()
+            Object::new().string("ARN", &owner.id).string("Name", &owner.name).end()
         } else {
             Object::new().string("SecretId", &owner.id).end()
         };
@@ -211,7 +211,7 @@ impl Plan<'_> {
         let owner = &self.cast.secrets[parameter];
         let kind = if owner.kind == Kind::Plain { "String" } else { "SecureString" };
         let request = Object::new()
-            .string("name", owner.name)
+            .string("name", &owner.name)
             .string("value", "HIDDEN_DUE_TO_SECURITY_REASONS")
             .string("type", kind)
             .flag("overwrite", overwrite)

@@ -12,7 +12,7 @@ use crate::{
 
 fn with_plan(days: u32, seed: u64, incidents: bool, check: impl Fn(&Plan<'_>, &Labels)) {
     let options = Options { days, seed, incidents, ..Options::new("unused") };
-    let cast = Cast::new(seed);
+    let cast = Cast::new(seed, options.secrets as usize);
     let plan = planned(&options, &cast);
     let labels = labels(&options, &plan);
     check(&plan, &labels);
@@ -30,10 +30,15 @@ fn found(rule: &str, access: &Access) -> (String, String) {
     (rule.to_owned(), access.event_id.clone())
 }
 
+/// What all services share: a few of them begin to read it later on, as in life, and an alert about that counts as false.
+fn is_common(plan: &Plan<'_>, secret: usize) -> bool {
+    plan.cast.secrets[secret].name.starts_with("common/")
+}
+
 fn first_reads(plan: &Plan<'_>) -> Found {
     let mut seen = BTreeSet::new();
     let mut all = Found::new();
-    for access in ordered(plan).into_iter().filter(|access| access.ok) {
+    for access in ordered(plan).into_iter().filter(|access| access.ok && !is_common(plan, access.secret)) {
         let made = plan.created.iter().find(|(secret, _)| *secret == access.secret).map_or(plan.start, |&(_, at)| at);
         if seen.insert((access.principal.clone(), access.unique_id.clone(), access.secret))
             && access.at > made + 7 * DAY
@@ -53,7 +58,7 @@ fn outside(plan: &Plan<'_>) -> Found {
         let entry = NETWORKS
             .iter()
             .find(|entry| {
-                entry.secrets.iter().any(|pattern| glob(pattern, &secret.id) || glob(pattern, secret.name))
+                entry.secrets.iter().any(|pattern| glob(pattern, &secret.id) || glob(pattern, &secret.name))
                     && entry.principals.iter().any(|pattern| glob(pattern, &access.principal))
             })
             .expect("the last entry matches everything");
@@ -104,26 +109,103 @@ fn judge(plan: &Plan<'_>, labels: &Labels) {
     all.extend(after_rotation(plan));
     let expected = events_of(&labels.expected);
     let name: BTreeMap<_, _> = plan.ledger.iter().map(|access| (access.event_id.clone(), access)).collect();
-    for one in &all {
+    let tolerated: Found = labels
+        .quiet
+        .iter()
+        .flat_map(|label| {
+            label.also.iter().flat_map(|rule| label.event_ids.iter().map(|id| (rule.clone(), id.clone())))
+        })
+        .collect();
+    // A path read names no secret: what the ledger knows of it, the records do not say.
+    let by_path: BTreeSet<_> = labels
+        .expected
+        .iter()
+        .filter(|label| label.rule_id == "path_sweep")
+        .flat_map(|label| &label.event_ids)
+        .collect();
+    for one in all.iter().filter(|one| !tolerated.contains(one) && !by_path.contains(&one.1)) {
         assert!(expected.contains(one), "{} days: not labelled: {one:?} {:?}", plan.days(), name.get(&one.1));
     }
-    for label in labels.expected.iter().filter(|label| label.principal_id.is_some()) {
+    let judged = ["new_principal", "off_cidr_use", "post_rotation_access"];
+    let of_ours = |label: &&Label| label.principal_id.is_some() && judged.contains(&&*label.rule_id);
+    for label in labels.expected.iter().filter(of_ours) {
         let mine = events_of(std::slice::from_ref(label));
         assert!(mine.iter().all(|one| all.contains(one)), "{} days: labelled without reason: {label:?}", plan.days());
     }
     let quiet = events_of(&labels.quiet);
     assert!(quiet.is_disjoint(&all), "{} days: a quiet label alerts", plan.days());
     for label in labels.expected.iter().chain(&labels.quiet) {
-        assert!(!label.event_ids.is_empty() && !label.secret_ids.is_empty());
+        assert!(!label.event_ids.is_empty() || label.account_id.is_some());
     }
 }
 
 #[test]
 fn every_natural_alert_is_labelled_and_every_label_is_natural() {
-    for days in [3, 4, 5, 7, 8, 9, 10, 12, 14, 21, 30, 45, 60, 92, 95, 100, 200] {
+    for days in [3, 5, 7, 9, 12, 21, 30, 60, 92, 200] {
         for seed in [7, 42] {
             with_plan(days, seed, true, judge);
         }
+    }
+}
+
+/// The rules of the catalogue that events are planted for; `unused_secret` is in the verdicts.
+const RULES: &[&str] = &[
+    "new_principal",
+    "post_rotation_access",
+    "off_cidr_use",
+    "cross_service_read",
+    "bulk_read",
+    "path_sweep",
+    "root_use",
+    "long_term_key_read",
+    "credential_used_elsewhere",
+    "off_hours_read",
+    "new_network",
+    "new_user_agent",
+    "human_read",
+    "denied_burst",
+    "denied_then_read",
+    "dormant_secret_read",
+    "read_pending_deletion",
+    "direct_decrypt",
+    "proxy_bypass",
+    "new_api_caller",
+    "cross_account_read",
+    "secret_policy_opened",
+    "secret_destroyed",
+    "rotation_failed",
+    "rotation_overdue",
+    "stale_version_read",
+    "trail_tampered",
+    "coverage_lost",
+    "decoy_read",
+];
+
+#[test]
+fn every_seed_plants_every_rule_even_in_the_small_fleet() {
+    for seed in 50..62 {
+        with_plan(90, seed, true, |_, labels| {
+            for rule in RULES {
+                let count = |labels: &[Label]| labels.iter().filter(|label| label.rule_id == *rule).count();
+                let (planted, quiet) = (count(&labels.expected), count(&labels.quiet));
+                assert!(planted > 0 && quiet > 1, "seed {seed}: {rule}: {planted} planted, {quiet} look-alikes");
+            }
+        });
+    }
+}
+
+#[test]
+fn the_full_fleet_has_three_hundred_principals_and_a_thousand_secrets() {
+    let options = Options { days: 90, seed: 11, secrets: crate::FULL_FLEET, ..Options::new("unused") };
+    let cast = Cast::new(options.seed, options.secrets as usize);
+    let plan = planned(&options, &cast);
+    let principals: BTreeSet<_> = plan.ledger.iter().map(|access| &access.principal).collect();
+    let read: BTreeSet<_> = plan.ledger.iter().map(|access| access.secret).collect();
+    assert!(principals.len() >= 300, "{} principals", principals.len());
+    assert!(cast.secrets.len() >= 1_000 && read.len() >= 900, "{} of {} secrets", read.len(), cast.secrets.len());
+    let labels = labels(&options, &plan);
+    for rule in RULES {
+        assert!(labels.expected.iter().any(|label| label.rule_id == *rule), "{rule}");
     }
 }
 
@@ -141,7 +223,12 @@ fn without_incidents_nothing_is_expected() {
 fn a_hundred_days_plant_everything() {
     with_plan(100, 7, true, |_, labels| {
         let count = |rule| labels.expected.iter().filter(|label| label.rule_id == rule).count();
-        assert_eq!((count("new_principal"), count("off_cidr_use"), count("post_rotation_access")), (5, 3, 6));
+        assert!(count("new_principal") >= 15 && count("off_cidr_use") >= 6);
+        assert_eq!(count("post_rotation_access"), 7);
+        for rule in RULES {
+            let quiet = labels.quiet.iter().filter(|label| label.rule_id == *rule).count();
+            assert!(count(rule) > 0 && quiet > 1, "{rule}: {} planted, {quiet} look-alikes", count(rule));
+        }
         assert!(labels.quiet.len() >= 10);
         assert!(labels.expected.iter().any(|label| label.secret_ids.len() == 12));
         assert_eq!(
@@ -155,7 +242,8 @@ fn a_hundred_days_plant_everything() {
 fn the_unused_report_is_as_designed() {
     with_plan(100, 7, true, |plan, labels| {
         let names = |ids: &[String]| -> Vec<&str> {
-            plan.cast.secrets.iter().filter(|secret| ids.contains(&secret.id)).map(|secret| secret.name).collect()
+            let named = &plan.cast.secrets[..Cast::new(7, 0).secrets.len()];
+            named.iter().filter(|secret| ids.contains(&secret.id)).map(|secret| &*secret.name).collect()
         };
         let unused = &labels.unused;
         assert_eq!(
@@ -188,7 +276,8 @@ fn the_unused_report_is_as_designed() {
             + unused.cannot_tell.len()
             + unused.start_time_reader.len()
             + unused.used.len();
-        let deleted = plan.cast.secrets.iter().filter(|secret| secret.fate == Fate::Deleted).count();
+        let deleted: BTreeSet<_> = plan.deleted.iter().map(|(secret, _)| secret).collect();
+        let deleted = deleted.len();
         assert_eq!(judged + deleted, plan.cast.secrets.len());
     });
     with_plan(30, 7, true, |_, labels| assert!(labels.unused.note.is_some() && labels.unused.unused.is_empty()));
@@ -200,7 +289,7 @@ fn ordinary_pairs_are_known_within_twenty_hours() {
         let mut seen = BTreeSet::new();
         for access in ordered(plan).into_iter().filter(|access| access.ok && !access.upkeep) {
             let fate = plan.cast.secrets[access.secret].fate;
-            if seen.insert((&access.principal, access.secret)) && fate != Fate::New {
+            if seen.insert((&access.principal, access.secret)) && fate != Fate::New && !is_common(plan, access.secret) {
                 assert!(access.at < plan.start + 20 * HOUR, "{access:?}");
             }
         }

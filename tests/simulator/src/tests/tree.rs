@@ -98,7 +98,7 @@ fn every_file_parses_and_holds_what_the_labels_name() {
 #[test]
 fn secrets_are_a_plausible_share_at_full_scale() {
     let dir = tempfile::tempdir().expect("dir");
-    let options = Options { scale: 1.0, file_interval_minutes: 720, ..small(dir.path(), 7) };
+    let options = Options { scale: 1.0, file_interval_minutes: 720, secrets: 0, ..small(dir.path(), 7) };
     let summary = run(&options).0;
     let share = summary.secret_records as f64 / summary.records as f64;
     assert!((0.02..0.09).contains(&share), "{share}");
