@@ -1,8 +1,16 @@
 //! Exactly what was typed: no environment beyond clap's, no files, no decisions.
 
+mod alerts;
+mod rules;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::{
+    alerts::{ActArgs, AlertsCommand, ListArgs, SuppressArgs},
+    rules::{BacktestArgs, RulesCommand, SpanArgs},
+};
 
 /// Who used which secret, from where, should they still be able to, and did we see everything?
 #[derive(Debug, Parser)]
@@ -67,12 +75,15 @@ pub(crate) enum Command {
     Detect,
     /// Run a named query or SQL over the lake
     Query(QueryArgs),
-    /// List and show alerts, and say what became of them
+    /// List and show alerts, say what became of them, silence what is expected, keep evidence
     #[command(subcommand)]
     Alerts(AlertsCommand),
-    /// List, show, check and test rules
+    /// List, show, check and test rules; replay history through them, and say why they did or did not fire
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Who is told of alerts: list, test, deliver now, take up again what was parked
+    #[command(subcommand)]
+    Sinks(SinksCommand),
     /// Reports about the lake
     #[command(subcommand)]
     Report(ReportCommand),
@@ -223,50 +234,25 @@ pub(crate) struct QueryArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum AlertsCommand {
-    /// Alerts, the worst and newest first
-    List {
-        #[arg(long)]
-        state: Option<String>,
-        #[arg(long)]
-        rule: Option<String>,
-        /// Also those that are closed, suppressed or historical
-        #[arg(long)]
+pub(crate) enum SinksCommand {
+    /// Every sink, what it was sent and what waits or is parked
+    List,
+    /// Send a test message to one sink, or to each
+    Test {
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Take up again what was parked or waits for its next try
+    Retry {
+        /// A delivery's id, or how it begins
+        #[arg(value_name = "DELIVERY", required_unless_present = "all")]
+        id: Option<String>,
+        /// Everything that is parked or waits
+        #[arg(long, conflicts_with = "id")]
         all: bool,
     },
-    /// One alert with its evidence and what to do
-    Show { id: String },
-    /// Say that somebody looks after it
-    Ack {
-        id: String,
-        #[arg(long)]
-        note: Option<String>,
-    },
-    /// Close it with a verdict: true_positive, expected, false_positive, duplicate
-    Close {
-        id: String,
-        #[arg(long)]
-        verdict: String,
-        #[arg(long)]
-        note: Option<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RulesCommand {
-    /// Every rule, when it runs and how severe it is
-    List,
-    /// One rule: what it means, its parameters, its SQL and its guide
-    Show { id: String },
-    /// Look for mistakes in rule packs without running them
-    Check { dir: Option<PathBuf> },
-    /// Run the samples of every rule: `fires/` must, `quiet/` must not
-    Test {
-        dir: Option<PathBuf>,
-        /// Only the rules whose id holds this text
-        #[arg(long)]
-        only: Option<String>,
-    },
+    /// Send what is due now, then end: for `keytrail ingest` under cron
+    Deliver,
 }
 
 #[derive(Debug, Subcommand)]
@@ -329,6 +315,9 @@ pub(crate) struct SimulateArgs {
     /// Multiplies the unrelated traffic
     #[arg(long, default_value_t = 1.0)]
     pub(crate) scale: f64,
+    /// How large the organisation is: `small`, `full` (1,000 secrets, 300 principals), or a number of secrets
+    #[arg(long, default_value = "small", value_parser = keytrail_simulator::fleet_size, value_name = "small|full|N")]
+    pub(crate) fleet: u32,
     /// Minutes of traffic in one object; CloudTrail itself writes about every 5
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..=720))]
     pub(crate) file_minutes: u32,
@@ -336,7 +325,7 @@ pub(crate) struct SimulateArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct EvalArgs {
-    /// A folder that `keytrail simulate` wrote
-    #[arg(value_name = "DIR")]
-    pub(crate) dir: PathBuf,
+    /// Folders that `keytrail simulate` wrote; several are measured each by itself, then together
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) dirs: Vec<PathBuf>,
 }

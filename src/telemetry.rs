@@ -101,6 +101,31 @@ const OWN: &[Metric] = &[
         help: "Unix time of the last judging that worked.",
     },
     Metric {
+        name: "keytrail_deliveries_total",
+        kind: MetricKind::Counter,
+        help: "Tries to send an alert to a sink. Labels `sink` and `outcome`: delivered, failed, parked.",
+    },
+    Metric {
+        name: "keytrail_deliveries_oldest_undelivered_seconds",
+        kind: MetricKind::Gauge,
+        help: "Age of the oldest delivery that has neither arrived nor been parked. Label `sink`.",
+    },
+    Metric {
+        name: "keytrail_deliveries_parked",
+        kind: MetricKind::Gauge,
+        help: "Deliveries that are not tried again by themselves. Label `sink`.",
+    },
+    Metric {
+        name: "keytrail_delivery_duration_seconds",
+        kind: MetricKind::Histogram,
+        help: "Time that one try to send an alert took. Label `sink`.",
+    },
+    Metric {
+        name: "keytrail_delivery_errors_total",
+        kind: MetricKind::Counter,
+        help: "Rounds of telling the sinks that failed, because the lake could not be read or written.",
+    },
+    Metric {
         name: "keytrail_reconciled_objects_total",
         kind: MetricKind::Counter,
         help: "Objects that a bucket's comparison with the ledger looked at. Label `outcome`: known, missing.",

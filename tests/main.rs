@@ -3,6 +3,7 @@
 //! One binary, because each one that links the engine costs minutes. `harness` runs the program and finds the public
 //! recordings; each other module is one promise or one part of the contract.
 
+mod alerts_cli;
 mod architecture;
 mod cli;
 mod crash;
@@ -11,4 +12,5 @@ mod harness;
 mod independent_readers;
 mod real_recordings;
 mod simulated;
+mod sinks;
 mod worker;

@@ -67,7 +67,7 @@ pub(crate) async fn run(args: &DemoArgs, settings: Settings, output: Output) -> 
     ))?;
 
     // All of it lies in the past, so every alert would be "historical" to a live worker; the demo is there to show them.
-    let mut found = alerts::choose(lake.alerts().await?, None, None, true);
+    let mut found = alerts::choose(lake.alerts().await?, &alerts::Wanted::everything());
     found.sort_by_key(|alert| std::cmp::Reverse((alert.severity, alert.last_event_at)));
     show(&found, output)?;
     output.line(format!("\n{}", open::data_line(&lake, &settings).await?))?;

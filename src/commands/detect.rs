@@ -31,7 +31,7 @@ pub(crate) async fn run(settings: &Settings, output: Output) -> Result<ExitCode>
 /// Judges what is new, then the scheduled rules that are due.
 pub(crate) async fn judge(lake: &Lake, settings: &Settings, output: Output) -> Result<Judged> {
     let bar = output.bar("judging", None);
-    let packs = rules::packs();
+    let packs = rules::packs(settings);
     let mut runner =
         Runner::open(lake.clone(), packs, rules::rule_settings(settings)).await.context("failed to open the rules")?;
     let summary = runner.run(RunOptions::default()).await.context("failed to judge")?;

@@ -13,7 +13,7 @@ use keytrail_ingest::{
 use keytrail_model::{display, time};
 use serde_json::{Value, json};
 
-use super::{connect, open, rules, table, trails};
+use super::{connect, open, rules, sinks, table, trails};
 use crate::{
     args::Global,
     exit_code::ExitCode,
@@ -91,11 +91,7 @@ pub(crate) async fn run(settings: &Settings, global: &Global, output: Output) ->
             }
         },
     }
-    lines.push(Line::warn(
-        "sinks",
-        "none: alerts are kept in the lake and sent nowhere",
-        "read them with `keytrail alerts list`",
-    ));
+    lines.extend(of_sinks(settings, output).await);
     let columns = [
         table::Column::new("", |line: &Line| line.state.as_str().to_owned()),
         table::Column::new("what", |line| line.what.to_owned()),
@@ -129,7 +125,7 @@ fn of_rules(settings: &Settings) -> Line {
     match rules::check_configuration(settings) {
         Err(error) => Line::fail("rules", error.to_string(), "`keytrail rules check` names the place"),
         Ok(()) => {
-            let packs = rules::packs();
+            let packs = rules::packs(settings);
             Line::ok("rules", format!("{} rules", packs.packs.len()))
         }
     }
@@ -279,6 +275,45 @@ async fn of_trails(aws: &Aws) -> Vec<Line> {
                 }
             }
         }
+    }
+    lines
+}
+
+/// Each sink: whether it can be used and reached, and whether something is parked. Nothing is sent.
+async fn of_sinks(settings: &Settings, output: Output) -> Vec<Line> {
+    let entries = &settings.file.delivery.sink;
+    if entries.is_empty() {
+        return vec![Line::warn(
+            "sinks",
+            "none: alerts are kept in the lake and sent nowhere",
+            "read them with `keytrail alerts list`, or write a [[sink]]",
+        )];
+    }
+    let lake = open::existing(settings).await.ok();
+    let known = match sinks::lines(lake.as_ref(), settings, output).await {
+        Ok(known) => known,
+        Err(error) => return vec![Line::fail("sinks", error.to_string(), "the lake must be readable")],
+    };
+    let mut lines = Vec::new();
+    for (entry, line) in entries.iter().zip(known) {
+        let name = &line.name;
+        let test = format!("`keytrail sinks test {name}` sends a message");
+        let found = match &line.place {
+            Err(reason) => Err(format!("{name} cannot be used: {reason}")),
+            Ok(_) => match sinks::reach::look(entry).await {
+                Ok(found) => Ok(format!("{name}: {found}")),
+                Err(reason) => Err(format!("{name}: {reason}")),
+            },
+        };
+        lines.push(match found {
+            Err(text) => Line::fail("sink", text, test),
+            Ok(text) if !line.parked.is_empty() => Line::warn(
+                "sink",
+                format!("{text}; {} messages are parked", line.parked.len()),
+                "`keytrail sinks list` says why; `keytrail sinks retry --all` takes them up again",
+            ),
+            Ok(text) => Line::ok("sink", format!("{text} ({test})")),
+        });
     }
     lines
 }

@@ -19,6 +19,7 @@ mod report;
 mod rules;
 mod run;
 mod simulate;
+mod sinks;
 mod table;
 mod trails;
 
@@ -46,6 +47,7 @@ pub(crate) async fn run(cli: &Cli, settings: Settings, output: Output) -> Result
         Command::Rules(command) => rules::run(command, &settings, global, output).await,
         Command::Report(command) => report::run(command, &settings, global, output).await,
         Command::Quarantine(command) => quarantine::run(command, &settings, global, output).await,
+        Command::Sinks(command) => sinks::run(command, &settings, global, output).await,
         Command::Doctor(args) if args.live => live::run(&settings, output),
         Command::Doctor(_) => doctor::run(&settings, global, output).await,
         Command::Config(command) => config::run(command, &settings, global, output),

@@ -7,7 +7,7 @@ use keytrail_lake::{
     Lake, LakeSettings, S3Options,
     session::{Limits, PolicyNetwork, ReaderClass, SessionSettings},
 };
-use keytrail_model::{display, time};
+use keytrail_model::{Micros, display, time};
 use keytrail_queries::{
     Library, QuerySource, RunOptions,
     format::{self, Format, FormatOptions},
@@ -114,6 +114,16 @@ pub(crate) async fn rows(lake: &Lake, settings: &Settings, sql: &str) -> Result<
     let mut bytes = Vec::new();
     format::write_all(found, Format::Json, &mut bytes, FormatOptions::default()).await?;
     serde_json::from_slice(&bytes).context("the engine's JSON was not read back")
+}
+
+/// A text as an SQL literal.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A moment as an SQL literal, to the microsecond.
+pub(crate) fn moment(at: Micros) -> String {
+    format!("to_timestamp_micros({at})")
 }
 
 /// How complete the lake is, in one line: `complete up to 2026-08-01 14:02Z; 2 quarantined; 111122223333/us-west-2 silent for 47 min`.

@@ -51,7 +51,7 @@ async fn unused_sql(lake: &Lake, settings: &Settings, days: Option<u32>) -> Resu
     if let Some(days) = days {
         overrides.insert("days".to_owned(), toml::Value::String(format!("{days}d")));
     }
-    let rule = rules::resolve("unused_secret", &overrides)?;
+    let rule = rules::resolve(settings, "unused_secret", &overrides)?;
     let verdict = rule.view_sql("verdict", as_of)?;
     Ok(format!("SELECT * FROM ({verdict}\n) AS verdict"))
 }

@@ -17,6 +17,7 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> Result<ExitCode> {
         days: args.days,
         seed: args.seed,
         scale: args.scale,
+        secrets: args.fleet,
         file_interval_minutes: args.file_minutes,
         ..Options::new(&args.out)
     };

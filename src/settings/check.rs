@@ -73,5 +73,6 @@ pub(crate) fn check(config: &ConfigFile, origins: &Origins) -> Vec<Problem> {
             "use 127.0.0.1 or [::1], or set http.allow_remote = true if the network keeps strangers out",
         );
     }
+    problems.extend(super::sinks::check(config, origins));
     problems
 }

@@ -13,6 +13,7 @@ use super::{
     queue::QueueSection,
     reconcile::{CoverageSection, ReconcileSection},
     service::{HttpSection, LogSection},
+    sinks::DeliverySection,
     worker::WorkerSection,
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct ConfigFile {
     pub(crate) readers: ReadersSection,
     pub(crate) query: QuerySection,
     pub(crate) alerts: AlertsSection,
+    pub(crate) delivery: DeliverySection,
     /// `[rules.RULE_ID]`: parameters of one rule; the rule itself says which exist.
     pub(crate) rules: BTreeMap<String, toml::Table>,
 }
@@ -83,6 +85,7 @@ registry! {
     "readers" => readers;
     "query" => query;
     "alerts" => alerts;
+    "delivery" => delivery;
 }
 
 /// A section that may stand there many times: `[[aws.accounts]]`.
@@ -92,9 +95,18 @@ pub(crate) struct Repeated {
     pub(crate) required: &'static [&'static str],
 }
 
+impl Repeated {
+    /// The section it is shown after: the one above it, and for lists of the top level the one they belong to.
+    pub(crate) fn shown_after(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("delivery", |(above, _)| above)
+    }
+}
+
 pub(crate) const REPEATED: &[Repeated] = &[
     Repeated { path: "aws.accounts", required: &["id", "role_arn"] },
     Repeated { path: "policy.network", required: &[] },
+    Repeated { path: "sink", required: &["name", "kind"] },
+    Repeated { path: "route", required: &["sinks"] },
 ];
 
 impl ConfigFile {
@@ -106,6 +118,8 @@ impl ConfigFile {
         match path {
             "aws.accounts" => all(&self.aws.accounts),
             "policy.network" => all(&self.policy.network),
+            "sink" => all(&self.delivery.sink),
+            "route" => all(&self.delivery.route),
             _ => Vec::new(),
         }
     }
@@ -119,6 +133,8 @@ impl ConfigFile {
         match path {
             "aws.accounts" => added(&mut self.aws.accounts),
             "policy.network" => added(&mut self.policy.network),
+            "sink" => added(&mut self.delivery.sink),
+            "route" => added(&mut self.delivery.route),
             _ => None,
         }
     }

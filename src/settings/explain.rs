@@ -33,12 +33,14 @@ impl Settings {
             for key in section.keys() {
                 add(joined(path, key.name), Some(key), section.show(key.name));
             }
-            for list in
-                REPEATED.iter().filter(|list| list.path.rsplit_once('.').is_some_and(|(above, _)| above == *path))
-            {
+            for list in REPEATED.iter().filter(|list| list.shown_after() == *path) {
                 for (position, entry) in self.file.entries(list.path).into_iter().enumerate() {
                     for key in entry.keys() {
-                        add(format!("{}[{position}].{}", list.path, key.name), Some(key), entry.show(key.name));
+                        let value = entry.show(key.name);
+                        // Most keys of a sink belong to other kinds of sinks.
+                        if list.path != "sink" || !value.is_null() {
+                            add(format!("{}[{position}].{}", list.path, key.name), Some(key), value);
+                        }
                     }
                 }
             }

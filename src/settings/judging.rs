@@ -1,5 +1,7 @@
 //! `[policy]`, `[readers]`, `[query]` and `[alerts]`: what rules and queries are told.
 
+use std::path::PathBuf;
+
 use super::{
     key::{Within, section},
     units::{ByteSize, HumanDuration},
@@ -55,6 +57,8 @@ section! {
 section! {
     /// What becomes of findings.
     struct AlertsSection {
+        /// Folder with rule packs of your own, one folder each; they replace built-in ones of the same id.
+        packs: Option<PathBuf> = None;
         /// Findings older than this, against the newest delivery, are recorded as historical and never sent.
         historical_after: HumanDuration = HumanDuration::hours(24), Within(HumanDuration::minutes(1), HumanDuration::days(36_500));
     }

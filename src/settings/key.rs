@@ -115,6 +115,14 @@ pub(crate) fn check<T: Setting>(limit: &impl Limit<T>, value: &T) -> Result<(), 
     Err(format!("{found} is outside {}", limit.describe()))
 }
 
+/// A key's name as it is written: `continue` is a word of the language, and so is told apart from it in a declaration.
+pub(crate) const fn plain(name: &'static str) -> &'static str {
+    match name.split_at_checked(2) {
+        Some((start, rest)) if matches!(start.as_bytes(), [b'r', b'#']) => rest,
+        _ => name,
+    }
+}
+
 /// One table of the configuration: reads, shows and describes its own keys.
 pub(crate) trait Section {
     fn keys(&self) -> &'static [Key];
@@ -154,7 +162,7 @@ macro_rules! section {
             fn keys(&self) -> &'static [$crate::settings::key::Key] {
                 const KEYS: &[$crate::settings::key::Key] = &[
                     $( $crate::settings::key::Key {
-                        name: stringify!($key),
+                        name: $crate::settings::key::plain(stringify!($key)),
                         doc: concat!($($doc),+),
                         kind: <$kind as $crate::settings::key::Setting>::KIND,
                         default: || <$kind as $crate::settings::key::Setting>::show(&$default),
@@ -172,7 +180,7 @@ macro_rules! section {
             }
 
             fn set(&mut self, key: &str, input: $crate::settings::key::Input<'_>) -> Result<(), String> {
-                $( if key == stringify!($key) {
+                $( if key == $crate::settings::key::plain(stringify!($key)) {
                     let value: $kind = $crate::settings::key::read(input)?;
                     $( $crate::settings::key::check(&$limit, &value)?; )?
                     self.$key = value;
@@ -183,7 +191,7 @@ macro_rules! section {
             }
 
             fn show(&self, key: &str) -> serde_json::Value {
-                $( if key == stringify!($key) {
+                $( if key == $crate::settings::key::plain(stringify!($key)) {
                     return $crate::settings::key::Setting::show(&self.$key);
                 } )*
                 debug_assert!(false, "there is no key `{key}`");

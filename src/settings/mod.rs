@@ -23,7 +23,9 @@ mod origin;
 mod problem;
 mod queue;
 mod reconcile;
+mod routes;
 mod service;
+mod sinks;
 mod units;
 mod worker;
 
@@ -38,6 +40,7 @@ pub(crate) use self::{
     origin::{Origin, Origins},
     queue::{QueueAddress, QueueSource, partition_of},
     service::{LogFormat, LogLevel},
+    sinks::{DeliverySection, FormatWord, SecretText, SinkEntry, SinkKind, TlsWord},
     units::parse_duration,
 };
 use crate::{

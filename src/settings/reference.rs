@@ -18,7 +18,7 @@ pub(crate) fn reference() -> String {
             let title = if path.is_empty() { "Before the first section".to_owned() } else { format!("`[{path}]`") };
             chapter(&mut page, &title, section, |key| variable(path, key.name), &[]);
         }
-        let below = REPEATED.iter().filter(|list| list.path.rsplit_once('.').is_some_and(|(above, _)| above == *path));
+        let below = REPEATED.iter().filter(|list| list.shown_after() == *path);
         for list in below {
             let mut example = ConfigFile::default();
             if let Some(entry) = example.add_entry(list.path) {

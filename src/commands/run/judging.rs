@@ -13,14 +13,14 @@ use keytrail_dashboards::Check;
 use keytrail_lake::Lake;
 use keytrail_model::{Alert, Micros, display, time};
 use keytrail_rules::{
+    pack::Packs,
     runner::{RunError, RunOptions, RunSummary, Runner},
     settings::RuleSettings,
+    watch::PackWatch,
 };
 use metrics::{counter, gauge, histogram};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::commands::rules;
 
 /// How long another worker's commit may go unnoticed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -33,6 +33,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct JudgingWatch {
     state: Mutex<JudgingState>,
+    /// Counts the judgings that worked: what wakes whoever tells of alerts.
+    rounds: watch::Sender<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -53,7 +55,13 @@ impl JudgingWatch {
         Check { name: "rules", ok, detail }
     }
 
+    /// Changes after every judging that worked.
+    pub(super) fn rounds(&self) -> watch::Receiver<u64> {
+        self.rounds.subscribe()
+    }
+
     fn worked(&self) {
+        self.rounds.send_modify(|rounds| *rounds += 1);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = JudgingState { last_ok_at: Some(time::now()), failures_in_a_row: 0 };
     }
@@ -75,9 +83,10 @@ pub(super) async fn judge(
 ) {
     let mut pause = FIRST_PAUSE;
     let mut runner = None;
+    let mut packs = PackWatch::new(settings.packs.as_deref());
     loop {
         let last = stop.is_cancelled();
-        match round(&lake, &settings, &mut runner).await {
+        match round(&lake, &settings, &mut packs, &mut runner).await {
             Ok(()) => {
                 watch.worked();
                 gauge!("keytrail_last_judging_timestamp_seconds").set(unix_seconds());
@@ -117,14 +126,28 @@ pub(super) async fn judge(
 }
 
 /// One judging, with a runner that is opened when there is none.
-async fn round(lake: &Lake, settings: &RuleSettings, runner: &mut Option<Runner>) -> Result<(), RunError> {
+async fn round(
+    lake: &Lake,
+    settings: &RuleSettings,
+    packs: &mut PackWatch,
+    runner: &mut Option<Runner>,
+) -> Result<(), RunError> {
+    // Looked at before loading: what is written while they are loaded is seen the next time.
+    let is_changed = packs.has_changed();
+    let load = || Packs::load(packs.folder());
     let runner = match runner {
-        Some(runner) => runner,
-        None => runner.insert(Runner::open(lake.clone(), rules::packs(), settings.clone()).await?),
+        Some(runner) => {
+            if is_changed {
+                tracing::info!("the folder of rule packs has changed; the packs are read again");
+                runner.reload(load()).await?;
+            }
+            runner
+        }
+        None => runner.insert(Runner::open(lake.clone(), load(), settings.clone()).await?),
     };
     let started = Instant::now();
     let summary = runner.run(RunOptions::default()).await?;
-    if summary.rows > 0 || !summary.scheduled.is_empty() {
+    if summary.rows > 0 || summary.raised > 0 || summary.updated > 0 || !summary.scheduled.is_empty() {
         tell(&summary, runner, started.elapsed());
     }
     Ok(())

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! queue ─▶ worker ─▶ lake ─▶ judging (a runtime of its own, so that SQL never holds up a lease)
+//!            │         │        └─▶ delivering: due alerts ─▶ sinks
 //!            │         ├────▶ upkeep: compaction
 //!            │         └────▶ watchkeeping: silence, quarantine, queue, trails ─▶ alerts of class system
 //!            └──▶ reconcile, every hour     operations: /healthz /readyz /metrics
 //! ```
 //!
 //! It ends on SIGTERM or Ctrl-C: no new messages, what is held is finished or given back within `worker.shutdown_within`,
-//! what is committed is judged, exit code 0. A second signal ends it at once, which is safe too.
+//! what is committed is judged, what is due is sent, exit code 0. A second signal ends it at once, which is safe too.
 
+mod delivering;
 mod judging;
 mod operations;
 mod reconciling;
@@ -36,6 +38,7 @@ use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    delivering::Delivering,
     judging::{JudgingWatch, judge},
     operations::RunningWorker,
     watchkeeping::Watched,
@@ -51,10 +54,12 @@ use crate::{
 
 /// How often the state is looked at for `--until-idle`.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long the rules may take to their end once the worker has ended: asked to end when idle, and told by a signal, after
-/// which orchestrators kill soon. Nothing is lost by ending early.
+/// How long the rules, and then the sinks, may take to their end once the worker has ended: asked to end when idle, and told
+/// by a signal, after which orchestrators kill soon. Nothing is lost by ending early.
 const JUDGING_MAY_TAKE: Duration = Duration::from_secs(600);
 const JUDGING_AFTER_SIGNAL: Duration = Duration::from_secs(3);
+const DELIVERING_MAY_TAKE: Duration = Duration::from_secs(120);
+const DELIVERING_AFTER_SIGNAL: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(args: &RunArgs, mut settings: Settings, output: Output) -> Result<ExitCode> {
     lay_flags(args, &mut settings)?;
@@ -130,6 +135,9 @@ impl Shared {
     ) -> Result<WorkSummary> {
         let stop = &self.stop;
         let (judging, runtime) = self.start_judging(settings)?;
+        // Without rules another process judges; then a commit of ours is as good a moment to look as any.
+        let judged = self.judging.as_ref().map_or_else(|| self.worker.commits(), |judging| judging.rounds());
+        let delivering = Delivering::start(self.lake.clone(), settings, judged, self.output).await?;
         let mut around: Vec<JoinHandle<()>> = vec![tokio::spawn(upkeep::keep(self.lake.clone(), stop.clone()))];
         around.push(self.start_watch(&queue, aws.clone(), name, settings).await?);
         if let Some(aws) = aws {
@@ -149,6 +157,10 @@ impl Shared {
             if tokio::time::timeout(patience, judging).await.is_err() {
                 tracing::warn!("the last rows are judged at the next start");
             }
+        }
+        if let Some(delivering) = delivering {
+            let of_idle = self.idle.is_some();
+            delivering.end(if of_idle { DELIVERING_MAY_TAKE } else { DELIVERING_AFTER_SIGNAL }).await;
         }
         for task in around {
             task.abort();
