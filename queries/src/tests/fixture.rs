@@ -78,6 +78,8 @@ pub(crate) async fn lake(events: &[Value], limits: Limits) -> SessionContext {
         table(TableName::Objects, &objects),
         table(TableName::Quarantine, &[quarantined]),
         table(TableName::AlertLog, &[alert]),
+        table(TableName::SuppressionLog, &[]),
+        table(TableName::DeliveryLog, &[]),
     ];
     let policy =
         PolicyNetwork { secrets: vec!["app/*".into()], cidrs: vec!["10.0.0.0/8".into()], ..PolicyNetwork::default() };
