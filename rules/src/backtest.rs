@@ -148,7 +148,7 @@ fn of_rule(rule_id: &str, alerts: &[Alert], known: &[Alert], span: Span, example
     principals.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     principals.truncate(PRINCIPALS);
     forecast.by_principal = principals;
-    counted.sort_by(|a, b| (b.severity, b.last_event_at).cmp(&(a.severity, a.last_event_at)));
+    counted.sort_by_key(|alert| std::cmp::Reverse((alert.severity, alert.last_event_at)));
     forecast.examples = counted.into_iter().take(examples).cloned().collect();
     forecast
 }

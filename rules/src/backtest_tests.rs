@@ -50,7 +50,7 @@ async fn history_is_learned_from_and_the_span_is_counted() {
     assert_eq!(counted.busiest(), Some((time::utc_day(alert.first_event_at).as_str(), 1)));
     assert_eq!(counted.by_principal, [(alert.principal_id.clone().expect("a principal"), 1)]);
     assert_eq!(counted.verdicts, BTreeMap::from([("expected", 1)]));
-    assert_eq!(counted.examples, [alert.clone()]);
+    assert_eq!(counted.examples, std::slice::from_ref(alert));
 }
 
 #[tokio::test]

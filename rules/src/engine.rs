@@ -390,3 +390,7 @@ impl Folding for RuleFolding<'_> {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -392,3 +392,99 @@ async fn a_run_that_was_dropped_half_way_is_done_again_as_a_whole() {
         assert_eq!(from_lake(&lake, table, columns).await, from_state(&runner, table, columns).await, "{table}");
     }
 }
+
+/// A few rules: what is looked at here is the lake behind them.
+fn some_packs() -> Packs {
+    let mut packs = Packs::load(None);
+    let wanted = ["new_principal", "new_network", "post_rotation_access"];
+    packs.packs.retain(|pack| wanted.contains(&pack.manifest.id.as_str()));
+    packs
+}
+
+#[tokio::test]
+async fn late_files_that_memory_does_not_reach_give_the_same_alerts() {
+    let events = history();
+    let as_of = events.last().map(|event| event.event_at);
+    let (ordered, backwards) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let mut told = Vec::new();
+    for (folder, small, rows) in [(&ordered, false, 100_000), (&backwards, true, 5)] {
+        let lake = lake_in(folder.path()).await;
+        let settings = RuleSettings { recent_rows: rows, again_rows: rows, ..settings() };
+        let mut parts: Vec<&[AccessEvent]> = events.chunks(events.len() / 5 + 1).collect();
+        if small {
+            parts.reverse();
+        }
+        let mut runner = Runner::open(lake.clone(), some_packs(), settings.clone()).await.expect("opens");
+        for (number, part) in parts.iter().enumerate() {
+            lake.commit(batch(number, part)).await.expect("committed");
+            // The process ends in between: what is left to judge again must outlive it.
+            if number == 2 {
+                runner.close().await.expect("saved");
+                runner = Runner::open(lake.clone(), some_packs(), settings.clone()).await.expect("opens");
+            }
+            runner.run(RunOptions { as_of, force_schedule: false }).await.expect("runs");
+        }
+        assert!(runner.late.is_empty());
+        told.push(crate::samples::standing(&lake.alerts().await.expect("alerts")));
+    }
+    assert!(told[0].len() >= 4, "{:#?}", told[0]);
+    assert_eq!(told[0], told[1]);
+}
+
+#[tokio::test]
+async fn a_broken_pack_keeps_its_last_good_version_and_says_so_until_it_is_mended() {
+    let (folder, own) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let manifest = |version: &str, state: &str| {
+        format!(
+            "id = \"mine\"\ntitle = \"t\"\nversion = \"{version}\"\nseverity = \"low\"\ndescription = \"d\"\nrun = [\"batch\"]\n\
+             fold_by = [\"event_id\"]\nepisode_gap = \"1h\"\nstate = \"{state}\"\n[when]\nactions = [\"read\"]\n\
+             [text]\ntitle = \"v{version}\"\nreason = \"r\"\n\
+             [[why]]\ndimension = \"secrets\"\nvalue = \"1\"\nusual = \"0\"\nseen = \"record_index\"\nsample = \"record_index\"\nunit = \"days\"\n"
+        )
+    };
+    let write = |name: &str, text: &str| std::fs::write(own.path().join("mine").join(name), text).expect("written");
+    let packs = || {
+        let mut packs = Packs::load(Some(own.path()));
+        packs.packs.retain(|pack| !pack.built_in);
+        packs
+    };
+    std::fs::create_dir(own.path().join("mine")).expect("a folder");
+    write("rule.toml", &manifest("1", "on"));
+    write("detect.sql", "SELECT * FROM new_events");
+    write("guide.md", "g");
+    let lake = lake_in(folder.path()).await;
+    let mut runner = Runner::open(lake.clone(), packs(), settings()).await.expect("opens");
+    let mut number = 0;
+    let mut next = async |runner: &mut Runner| {
+        number += 1;
+        lake.commit(batch(number, &reads(number, 1, LATE))).await.expect("committed");
+        let summary = runner.run(RunOptions::default()).await.expect("runs");
+        let raised = summary.raised_alerts.iter().filter_map(|id| runner.engine().inbox().get(id)).cloned();
+        raised.collect::<Vec<_>>()
+    };
+    let first = next(&mut runner).await;
+    assert_eq!((first.len(), first[0].title.as_str()), (1, "v1"));
+    assert_eq!(first[0].why[0].dimension, "secrets", "the rule's own line comes first");
+    assert!(first[0].why.len() > 1, "and the habits behind it: {:?}", first[0].why);
+
+    // The SQL of the second version does not plan.
+    write("rule.toml", &manifest("2", "on"));
+    write("detect.sql", "SELECT *\nFROM new_evens");
+    runner.reload(packs()).await.expect("reloads");
+    let second = next(&mut runner).await;
+    let error = second.iter().find(|alert| alert.class == AlertClass::RuleError).expect("it is told");
+    assert!(error.reason.contains("mine/detect.sql:2:6") && error.reason.contains("(1) stays"), "{}", error.reason);
+    assert!(second.iter().any(|alert| alert.title == "v1"), "{second:#?}");
+    let third = next(&mut runner).await;
+    assert!(third.iter().all(|alert| alert.class == AlertClass::Detection), "told once: {third:#?}");
+
+    // Mended, and on trial.
+    write("rule.toml", &manifest("3", "shadow"));
+    write("detect.sql", "SELECT * FROM new_events");
+    runner.reload(packs()).await.expect("reloads");
+    let fourth = next(&mut runner).await;
+    assert_eq!((fourth.len(), fourth[0].title.as_str()), (1, "v3"));
+    assert_eq!(fourth[0].suppressed_by.as_deref(), Some("shadow"));
+    let closed = lake.alerts().await.expect("alerts").into_iter().find(|alert| alert.alert_id == error.alert_id);
+    assert_eq!(closed.expect("kept").state, keytrail_model::AlertState::Closed);
+}

@@ -18,6 +18,10 @@ pub(crate) struct Asked {
     pub(crate) lake: Option<BucketPrefix>,
     /// Roles in other accounts that the worker takes on.
     pub(crate) roles: Vec<String>,
+    /// SNS topics that sinks publish to.
+    pub(crate) topics: Vec<String>,
+    /// Security Hub products that sinks import findings as: their ARNs.
+    pub(crate) products: Vec<String>,
 }
 
 /// An IAM policy document.
@@ -94,6 +98,13 @@ impl Document {
         statements.extend(trails(partition));
         if !asked.roles.is_empty() {
             statements.push(Statement::allow("AccountRoles", &["sts:AssumeRole"], asked.roles.iter().cloned()));
+        }
+        if !asked.topics.is_empty() {
+            statements.push(Statement::allow("SinkTopics", &["sns:Publish"], asked.topics.iter().cloned()));
+        }
+        if !asked.products.is_empty() {
+            let products = asked.products.iter().cloned();
+            statements.push(Statement::allow("SinkFindings", &["securityhub:BatchImportFindings"], products));
         }
         statements.push(Statement::deny("NeverValues", &VALUES));
         Self::new(statements)

@@ -13,7 +13,7 @@ use crate::{
     args::{FormatArg, Global, IamPolicyArgs},
     exit_code::{ExitCode, Failure},
     output::Output,
-    settings::{BucketPrefix, LakePlace, QueueAddress, QueueSource, Settings, partition_of},
+    settings::{BucketPrefix, LakePlace, QueueAddress, QueueSource, Settings, SinkEntry, SinkKind, partition_of},
 };
 
 /// Characters without white space that IAM allows in one managed policy.
@@ -84,8 +84,21 @@ fn make(args: &IamPolicyArgs, settings: &Settings) -> Result<(Document, Vec<Stri
             LakePlace::Folder(_) => None,
         },
         roles: settings.file.aws.accounts.iter().map(|entry| entry.role_arn.as_str().to_owned()).collect(),
+        topics: settings.file.delivery.sink.iter().filter_map(|sink| sink.topic_arn.clone()).collect(),
+        products: settings.file.delivery.sink.iter().filter_map(|sink| product(sink, settings, partition)).collect(),
     };
     Ok((Document::worker(&asked), notes))
+}
+
+/// The product that a Security Hub sink imports its findings as: the account's own where none is named.
+fn product(sink: &SinkEntry, settings: &Settings, partition: &str) -> Option<String> {
+    if sink.kind != SinkKind::SecurityHub {
+        return None;
+    }
+    let region = sink.region.as_ref().or(settings.file.aws.region.as_ref())?;
+    let account = sink.account_id.as_ref()?.as_str();
+    let own = || format!("arn:{partition}:securityhub:{}:{account}:product/{account}/default", region.as_str());
+    Some(sink.product_arn.clone().unwrap_or_else(own))
 }
 
 /// The queue as ARNs name it; none where a folder stands in for it.

@@ -63,13 +63,16 @@ pub(super) async fn run(
     Ok(ExitCode::Ok)
 }
 
+/// A rule as it was and as it would be.
+type Pair = (Arc<Pack>, Arc<Pack>);
+
 /// Which rule stands against which: the same id in both; of single rules, those two.
-fn paired(old: &[Arc<Pack>], new: &[Arc<Pack>]) -> Result<Vec<(Arc<Pack>, Arc<Pack>)>, Failure> {
+fn paired(old: &[Arc<Pack>], new: &[Arc<Pack>]) -> Result<Vec<Pair>, Failure> {
     if let ([old], [new]) = (old, new) {
         return Ok(vec![(Arc::clone(old), Arc::clone(new))]);
     }
     let by_id: BTreeMap<&str, &Arc<Pack>> = old.iter().map(|pack| (pack.manifest.id.as_str(), pack)).collect();
-    let pairs: Vec<(Arc<Pack>, Arc<Pack>)> = new
+    let pairs: Vec<Pair> = new
         .iter()
         .filter_map(|pack| Some((Arc::clone(by_id.get(pack.manifest.id.as_str())?), Arc::clone(pack))))
         .collect();

@@ -244,7 +244,7 @@ impl Deliverer {
         drop(outcomes);
         let mut batch = Vec::new();
         while incoming.recv_many(&mut batch, WAITING).await > 0 {
-            let steps: Vec<DeliveryStep> = batch.drain(..).collect();
+            let steps: Vec<DeliveryStep> = std::mem::take(&mut batch);
             for step in &steps {
                 match step.state {
                     DeliveryState::Delivered => round.delivered += 1,

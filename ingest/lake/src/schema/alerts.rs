@@ -37,7 +37,8 @@ pub(super) static ALERT_LOG: TableSpec = TableSpec {
         Column::text("note", "What that person said about it."),
         Column::integer("sequence", "position in the log", "Grows with each change.").always(),
         Column::text("fingerprint", "The same for every episode of one rule and fold key.").since(FormatVersion(3)),
-        Column::text("previous_alert_id", "The episode before this one, where that was closed.").since(FormatVersion(3)),
+        Column::text("previous_alert_id", "The episode before this one, where that was closed.")
+            .since(FormatVersion(3)),
         Column::text("merged_into", "The episode that it turned out to be a part of.").since(FormatVersion(3)),
         Column::text("suppressed_by", "The suppression that covers it, or `shadow`.").since(FormatVersion(3)),
         Column::text("why", "Why it is odd: each dimension against its baseline, as JSON.").since(FormatVersion(3)),
@@ -84,7 +85,9 @@ pub(super) static DELIVERY_LOG: TableSpec = TableSpec {
         Column::text("delivery_id", "The same on every try.").always().since(FormatVersion(3)),
         Column::text("sink", "The sink's name in the configuration.").always().since(FormatVersion(3)),
         Column::text_list("alert_ids", "The alerts that are told of.").always().since(FormatVersion(3)),
-        Column::text("change", "trigger, update, acknowledge, resolve, storm or storm_over.").always().since(FormatVersion(3)),
+        Column::text("change", "trigger, update, acknowledge, resolve, storm or storm_over.")
+            .always()
+            .since(FormatVersion(3)),
         Column::text("state", "claimed, delivered, failed, parked or covered.").always().since(FormatVersion(3)),
         Column::integer("attempt", "tries", "How often it was tried.").always().since(FormatVersion(3)),
         Column::moment("at", "When this step happened.").always().since(FormatVersion(3)),

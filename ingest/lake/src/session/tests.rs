@@ -54,12 +54,14 @@ async fn other_views_document_each_column_once_and_in_order() {
     for view in VIEWS {
         assert!(!view.description().is_empty(), "{}", view.name);
         let documented: Vec<String> = view.column_docs().into_iter().map(|(name, _)| name).collect();
+        let shown = session.table(view.name).await.expect(view.name);
+        let mut names: Vec<&str> = shown.schema().fields().iter().map(|field| field.name().as_str()).collect();
         if view.description().contains("Column meanings: the lake's table of columns.") {
-            assert_eq!(documented.is_empty(), view.name != "quarantine", "{}: only what the table lacks", view.name);
+            let table = docs::stored(view.name).expect("a view of a table").spec();
+            names.retain(|name| !table.columns.iter().any(|column| column.name == *name));
+            assert_eq!(documented, names, "{}: only what the table lacks", view.name);
             continue;
         }
-        let table = session.table(view.name).await.expect(view.name);
-        let names: Vec<&str> = table.schema().fields().iter().map(|field| field.name().as_str()).collect();
         assert_eq!(documented, names, "{}", view.name);
     }
 }

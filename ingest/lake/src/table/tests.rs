@@ -35,7 +35,10 @@ async fn a_newer_format_is_refused_and_nothing_is_written() {
     let entries = || std::fs::read_dir(&log).expect("the log").count();
     let before = entries();
     let refused = open(folder.path()).await.expect_err("a newer format");
-    assert!(matches!(refused.kind, LakeErrorKind::NewerFormat { found, known } if (found, known) == (newer, FORMAT.0)), "{refused}");
+    assert!(
+        matches!(refused.kind, LakeErrorKind::NewerFormat { found, known } if (found, known) == (newer, FORMAT.0)),
+        "{refused}"
+    );
     assert_eq!(refused.response(), Response::Stop);
     assert!(refused.to_string().contains("use a newer keytrail"), "{refused}");
     // A worker that had the lake open notices too.

@@ -37,7 +37,7 @@ fn type_word(data_type: &DataType) -> &'static str {
     }
 }
 
-fn stored(view: &str) -> Option<TableName> {
+pub(super) fn stored(view: &str) -> Option<TableName> {
     match view {
         "access_events" => Some(TableName::AccessEvents),
         "objects" => Some(TableName::Objects),
