@@ -3,7 +3,7 @@
 //! In: a rule, the tables, the judging's "now". Out: findings in the SQL's own order, or a [`RuleError`] with line and
 //! column where the SQL is wrong. A rule that takes too long or finds too much is an error of that rule.
 //!
-//! Planning costs more than running over a small batch, so a rule is planned once and its plan kept in [`Plans`]; one whose
+//! Planning costs more than running over a small batch, so a rule is planned once and its plan kept in `Plans`; one whose
 //! SQL names `$as_of` is planned again when that moves on.
 
 use std::{

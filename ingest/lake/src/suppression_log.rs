@@ -3,7 +3,7 @@
 //! In: suppressions as they stand after a change. Out: one atomic commit. Nothing is ever deleted: who silenced what, for how
 //! long and why stays readable after it has ended.
 //!
-//! Bad input: a row that lacks what every suppression has is [`LakeErrorKind::Damaged`](crate::LakeErrorKind::Damaged).
+//! Bad input: a row that lacks what every suppression has is [`LakeErrorKind::Damaged`].
 
 use std::collections::HashMap;
 

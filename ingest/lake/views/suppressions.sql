@@ -1,6 +1,6 @@
 -- Every suppression as it stands, ended and expired ones too.
---   is_active: whether it holds now
 -- Column meanings: the lake's table of columns.
+--   is_active: whether it holds now
 SELECT
     suppression_id, rule, principal, secret, network, account, owner, reason, created_at, created_by, expires_at, ended_at,
     ended_by,

@@ -3,10 +3,10 @@
 //! In: rows, in any order, any number of times. Out: minima and sets of days, so neither matters. What is asked of it as
 //! of a moment is asked in [`crate::habits`].
 //!
-//! Bounds, because every field of an event may be forged: [`VALUES_KEPT`] networks, agents and regions for each
-//! principal (what was last seen longest ago goes; from then on nothing is called new any more), [`HOURS_KEPT`] days
-//! with their hours, [`TEXT_KEPT`] characters of a value. An access key that was not used for [`KEY_DAYS`] is forgotten,
-//! as soon as there are more than [`KEYS_SPARED`]; of more than [`KEYS_KEPT`] the ones used longest ago go at once.
+//! Bounds, because every field of an event may be forged: `VALUES_KEPT` networks, agents and regions for each
+//! principal (what was last seen longest ago goes; from then on nothing is called new any more), `HOURS_KEPT` days
+//! with their hours, `TEXT_KEPT` characters of a value. An access key that was not used for `KEY_DAYS` is forgotten,
+//! as soon as there are more than `KEYS_SPARED`; of more than `KEYS_KEPT` the ones used longest ago go at once.
 //! A row that is later found to be another principal's leaves its day behind.
 
 use std::{collections::HashMap, net::IpAddr};

@@ -57,6 +57,10 @@ async fn other_views_document_each_column_once_and_in_order() {
         let shown = session.table(view.name).await.expect(view.name);
         let mut names: Vec<&str> = shown.schema().fields().iter().map(|field| field.name().as_str()).collect();
         if view.description().contains("Column meanings: the lake's table of columns.") {
+            if !view.listed {
+                assert!(documented.is_empty(), "{}: a step that no page shows", view.name);
+                continue;
+            }
             let table = docs::stored(view.name).expect("a view of a table").spec();
             names.retain(|name| !table.columns.iter().any(|column| column.name == *name));
             assert_eq!(documented, names, "{}: only what the table lacks", view.name);
