@@ -35,27 +35,34 @@ shared AS (
     FROM first_reads AS first_read
     JOIN (SELECT unnest($shared) AS pattern) AS known ON glob_match(known.pattern, first_read.namespace)
 ),
--- The namespaces of the secrets that the role used on earlier days.
-own_namespaces AS (
+-- The namespaces that the role used on two earlier days at least: a single stray read, of which there may have been an
+-- alert, makes no namespace its own.
+own_days AS (
     SELECT
-        first_read.account_id, first_read.event_id, first_read.secret_id,
+        first_read.account_id, first_read.event_id, first_read.secret_id, own.day_at,
         namespace_of(
             regexp_replace(
                 own.secret_id, '^arn:[^:]*:(secretsmanager:[^:]*:[^:]*:secret:|ssm:[^:]*:[^:]*:parameter)', ''
             )
         ) AS own_namespace
     FROM first_reads AS first_read
-    JOIN pairs AS own
+    JOIN pair_days AS own
         ON own.principal_id = first_read.principal_id
-        AND own.first_read_at < date_trunc('day', first_read.event_at)
+        AND own.day_at < date_trunc('day', first_read.event_at)
+),
+own_namespaces AS (
+    SELECT account_id, event_id, secret_id, own_namespace
+    FROM own_days
+    WHERE own_namespace IS NOT NULL
+    GROUP BY account_id, event_id, secret_id, own_namespace
+    HAVING count(DISTINCT day_at) >= 2
 ),
 owned AS (
     SELECT
         account_id, event_id, secret_id,
-        count(DISTINCT own_namespace) AS own_count,
-        array_to_string(array_sort(array_agg(DISTINCT own_namespace || '/')), ', ') AS own
+        count(*) AS own_count,
+        array_to_string(array_sort(array_agg(own_namespace || '/')), ', ') AS own
     FROM own_namespaces
-    WHERE own_namespace IS NOT NULL
     GROUP BY account_id, event_id, secret_id
 )
 SELECT
