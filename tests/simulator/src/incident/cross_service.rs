@@ -16,7 +16,7 @@ pub(super) fn run(plan: &mut Plan<'_>) {
 fn stray(plan: &mut Plan<'_>) {
     let Some(at) = plan.somewhen(21.0, 1.0) else { return };
     let Some(unit) = plan.victim(|unit| unit.style == Style::Deploys && unit.own.len() > 1) else { return };
-    let mut others = plan.of_others(unit.place, Kind::Manager, unit);
+    let mut others = plan.of_strangers(unit.place, Kind::Manager, unit);
     others.retain(|&secret| !plan.cast.secrets[secret].name.contains(&unit.name));
     if others.len() < 2 {
         return;

@@ -99,7 +99,7 @@ fn then_read(plan: &mut Plan<'_>) {
     let Some(unit) = plan.victim(|unit| unit.style == Style::Deploys && unit.place == HOME) else {
         return;
     };
-    let others = plan.of_others(unit.place, Kind::Manager, unit);
+    let others = plan.of_strangers(unit.place, Kind::Manager, unit);
     // A small fleet may have nothing left that this service has not met: then a secret of the table, which many share.
     let stray = others.get(others.len() / 2).copied();
     let secret = stray.unwrap_or_else(|| plan.cast.secret("payments/psp-token"));

@@ -1,10 +1,12 @@
 //! `off_hours_read`, `new_network` and `new_user_agent`: known readers of their usual secrets, in an unusual way. Quiet: the on-call
 //! at night, an hour later than usual, a new machine of the build provider, the other colour's gateway, a newer SDK.
 
+use std::collections::BTreeSet;
+
 use super::session;
 use crate::{
     behaviour::units,
-    cast::{Egress, FOREIGN_V4, PROD, People, Style, Unit, green_nat_address, hosted_runner_address},
+    cast::{Egress, FOREIGN_V4, PROD, People, Style, Unit, green_nat_address, hosted_runner_address, office_address},
     clock::{DAY, HOUR, weekday},
     identity::{Caller, build_job, person},
     plan::{Case, Form, Plan},
@@ -33,6 +35,28 @@ fn team<'c>(plan: &Plan<'c>, on_call: bool, which: usize) -> Option<&'c People> 
     all.get(which % all.len().max(1)).copied()
 }
 
+/// On so many days a person's role must have been active before its habits can be called known; the rules ask for twelve.
+const KNOWN_DAYS: usize = 14;
+
+/// A team without on-call duty whose habits are known so many hours after its morning, and that moment: at or after a
+/// moment, the sooner the better.
+fn known_team<'c>(plan: &Plan<'c>, at: i64, hours: i64) -> Option<(&'c People, i64)> {
+    let teams = || (0..plan.cast.people.len()).filter_map(|which| team(plan, false, which));
+    (0..plan.days()).map(|later| at + later * DAY).find_map(|at| {
+        teams().map(|people| (people, hours_after(people, at, hours))).find(|(people, at)| {
+            let role = plan.cast.sso_role(people.account, &people.permission_set).arn();
+            let midnight = at - at.rem_euclid(DAY);
+            let days: BTreeSet<i64> = plan
+                .ledger
+                .iter()
+                .filter(|access| access.principal == role && (midnight - 90 * DAY..midnight).contains(&access.at))
+                .map(|access| access.at.div_euclid(DAY))
+                .collect();
+            days.len() >= KNOWN_DAYS && *at < plan.end - 2 * DAY
+        })
+    })
+}
+
 fn member(plan: &mut Plan<'_>, people: &People, at: i64) -> Caller {
     let role = plan.cast.sso_role(people.account, &people.permission_set);
     person(&mut plan.random, role, &people.names[0], at)
@@ -53,8 +77,8 @@ fn hours_after(people: &People, at: i64, hours: i64) -> i64 {
 
 fn at_night(plan: &mut Plan<'_>) {
     let Some(at) = plan.somewhen(45.0, 4.0) else { return };
-    let Some(people) = team(plan, false, 0) else { return };
-    let at = hours_after(people, at, 17) + 40;
+    let Some((people, at)) = known_team(plan, at, 17) else { return };
+    let at = at + 40;
     let caller = member(plan, people, at);
     let events = read(plan, &caller, &people.secrets[..1], at);
     let why = "a person of a team that works by day reads its usual secret in the middle of its night";
@@ -74,18 +98,27 @@ fn on_call(plan: &mut Plan<'_>) {
 fn a_little_late(plan: &mut Plan<'_>) {
     let Some(at) = plan.somewhen(60.0, 4.0) else { return };
     let Some(people) = team(plan, false, 1) else { return };
-    let at = hours_after(people, at, 9) + 20 * 60;
     let caller = member(plan, people, at);
+    let morning = hours_after(people, at, 0);
+    // The latest that anybody of the team has read so far; which hour that is differs from team to team.
+    let offsets = plan
+        .ledger
+        .iter()
+        .filter(|access| access.principal == caller.principal() && (morning - 80 * DAY..morning).contains(&access.at))
+        .map(|access| (access.at - morning).rem_euclid(DAY))
+        .filter(|offset| *offset < 10 * HOUR);
+    let Some(latest) = offsets.max() else { return };
+    let at = morning + latest + 20 * 60;
+    let caller = Caller { since: at - at.rem_euclid(HOUR), ..caller };
     let events = read(plan, &caller, &people.secrets[..1], at);
-    let why = "twenty minutes after the usual end of the day";
+    let why = "twenty minutes later than the team has ever read";
     plan.quiet(&[HOURS], &[], &Case { caller: Some(&caller), secrets: &people.secrets[..1], at, events, why });
 }
 
 fn from_a_hotel(plan: &mut Plan<'_>) {
-    // People are known by then: they read on two or three days a week.
-    let Some(at) = plan.somewhen(70.0, 4.0) else { return };
-    let Some(people) = team(plan, false, 2) else { return };
-    let at = hours_after(people, at, 3) + 15 * 60;
+    let Some(at) = plan.somewhen(60.0, 4.0) else { return };
+    let Some((people, at)) = known_team(plan, at, 3) else { return };
+    let at = at + 15 * 60;
     let mut caller = member(plan, people, at);
     caller.address = format!("{FOREIGN_V4}{}", 30 + at % 180);
     let events = read(plan, &caller, &people.secrets[..1], at);
@@ -163,7 +196,11 @@ fn newer_sdk(plan: &mut Plan<'_>) {
     // A person with the browser one day and the command line another.
     let Some(people) = team(plan, true, 1) else { return };
     let Some(at) = plan.some_working_day(28.0, 1.0) else { return };
-    let caller = member(plan, people, at);
+    let mut caller = member(plan, people, at);
+    // Now and then the office is left by IPv6; whether a team ever was is chance.
+    while caller.address.contains(':') {
+        caller.address = office_address(&mut plan.random);
+    }
     let events = read(plan, &caller, &people.secrets[..1], at);
     let why = "a person who uses the console and the command line";
     plan.quiet(

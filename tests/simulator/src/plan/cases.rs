@@ -74,6 +74,24 @@ impl<'c> Plan<'c> {
             .collect()
     }
 
+    /// The same without those of namespaces that this unit has met in an earlier incident: a stray read there is no first one.
+    pub(crate) fn of_strangers(&self, place: Place, kind: Kind, unit: &Unit) -> Vec<usize> {
+        let namespace = |secret: usize| {
+            let name = self.cast.secrets[secret].name.trim_start_matches('/');
+            name.split('/').next().unwrap_or_default().to_owned()
+        };
+        let principal = self.cast.role(unit.place.account, "/", &unit.role_name()).arn();
+        let met: BTreeSet<String> = self
+            .ledger
+            .iter()
+            .filter(|access| access.principal == principal)
+            .map(|access| namespace(access.secret))
+            .collect();
+        let mut others = self.of_others(place, kind, unit);
+        others.retain(|&secret| !met.contains(&namespace(secret)));
+        others
+    }
+
     /// Labels a case that each of these rules must report.
     pub(crate) fn expect(&mut self, rules: &[&str], case: &Case<'_>) {
         for rule in rules {
