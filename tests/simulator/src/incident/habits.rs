@@ -116,9 +116,10 @@ fn a_little_late(plan: &mut Plan<'_>) {
 }
 
 fn from_a_hotel(plan: &mut Plan<'_>) {
-    let Some(at) = plan.somewhen(60.0, 4.0) else { return };
-    let Some((people, at)) = known_team(plan, at, 3) else { return };
-    let at = at + 15 * 60;
+    // People are known by then: they read on two or three days a week.
+    let Some(at) = plan.somewhen(70.0, 4.0) else { return };
+    let Some(people) = team(plan, false, 2) else { return };
+    let at = hours_after(people, at, 3) + 15 * 60;
     let mut caller = member(plan, people, at);
     caller.address = format!("{FOREIGN_V4}{}", 30 + at % 180);
     let events = read(plan, &caller, &people.secrets[..1], at);
